@@ -1,0 +1,87 @@
+# Needs Python 3.11 or newer with its venv module, and nothing else.
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+CHROMIUM := $(firstword $(wildcard /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome))
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes
+UV := $(BIN)/uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --custom-compile-command "make lock"
+
+# What the checks and tests need: the browser's tools only where there is a browser.
+TOOLS := .venv/installed-$(if $(CHROMIUM),browser,dev)
+
+.PHONY: help
+help:
+	@echo "make demo         run everything here, with made-up data, on http://localhost:$(PORT)"
+	@echo "make demo-reset   forget all that the demo holds"
+	@echo "make test         run the tests"
+	@echo "make check        format, lint, types, contracts, migrations, settings, templates, tests"
+	@echo "make format       put the code into its form"
+	@echo "make lock         resolve the dependencies anew into requirements/"
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 …") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+
+.venv/installed-runtime: requirements/runtime.txt | .venv/bin/python
+	@echo "Installing the locked dependencies into .venv"
+	$(PIP) -r $<
+	@touch $@
+
+.venv/installed-dev: requirements/dev.txt | .venv/bin/python
+	@echo "Installing the locked dependencies and tools into .venv"
+	$(PIP) -r $<
+	@touch $@
+
+.venv/installed-browser: requirements/browser.txt | .venv/bin/python
+	@echo "Installing the locked dependencies and tools into .venv"
+	$(PIP) -r $<
+	@touch $@
+
+.PHONY: install
+install: .venv/installed-runtime $(TOOLS)
+
+.PHONY: demo
+demo: .venv/installed-runtime
+	@exec $(BIN)/python manage.py demo --port $(PORT)
+
+.PHONY: demo-reset
+demo-reset: .venv/installed-runtime
+	@DEMO=1 $(BIN)/python manage.py demo_reset
+
+.PHONY: test
+test: $(TOOLS)
+	$(BIN)/python -m pytest
+
+.PHONY: check
+check: lint test
+
+.PHONY: lint
+lint: $(TOOLS)
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	DEMO=1 $(BIN)/mypy --no-error-summary .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry . --no-ansi
+	$(BIN)/djlint templates --lint --quiet
+	DEMO=1 $(BIN)/python manage.py makemigrations --check
+	env -i PATH="$$PATH" $(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+# What a production start has to be given, with made-up values.
+PRODUCTION := SECRET_KEY=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR_+ \
+	SITE_URL=https://resolution.example DATABASE_URL=postgres://app@localhost/resolution \
+	REDIS_URL=redis://localhost EMAIL_URL=smtp+tls://mail.resolution.example \
+	VAR_DIR=/tmp/resolution-check
+
+.PHONY: format
+format: $(TOOLS)
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+# Without an index or a folder of this machine: the lock holds names, versions and hashes only.
+.PHONY: lock
+lock: .venv/installed-dev
+	$(UV) -o requirements/runtime.txt
+	$(UV) -c requirements/runtime.txt --extra dev -o requirements/dev.txt
+	$(UV) -c requirements/dev.txt --extra dev --extra browser -o requirements/browser.txt
+	@! grep -nE '^--|://' requirements/*.txt

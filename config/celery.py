@@ -1,0 +1,26 @@
+"""The Celery application: what runs when. What a task does is in the apps' own `tasks.py`.
+
+Messages are nudges. The rows in PostgreSQL are the truth, and the sweeps find what a lost message
+left behind, so nothing here stores results or schedules work for later.
+"""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("resolution-center")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+def beat_schedule(sweep_seconds: float) -> dict[str, dict[str, object]]:
+    """What beat sends, and how often. A sweep that finds no worker in time is dropped."""
+    return {
+        "sweep": {
+            "task": "resolution.tasks.sweep",
+            "schedule": sweep_seconds,
+            "options": {"expires": sweep_seconds, "queue": "sweeps"},
+        },
+    }
