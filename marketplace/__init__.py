@@ -1,0 +1,1 @@
+"""Who sells what to whom: people, companies, their teams, products and memberships."""

@@ -1,0 +1,1 @@
+"""Money: payments, refunds, credits and the providers. Knows no cases."""

@@ -1,0 +1,303 @@
+"""How a refund is recorded, sent once, and settled. The only code that changes a `Refund`.
+
+Intent, then act, then settle. `request_refunds` reserves the money and records the intent inside
+the transaction of the decision. `send` claims one refund by compare-and-set and commits, calls the
+provider outside any transaction under a stable idempotency key, and settles in a new one. Whatever
+was handed over without a clear answer is looked up at the provider before it is tried again.
+"""
+
+import random
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from marketplace import clock
+from payments.gateways import (
+    Declined,
+    RefundAnswer,
+    RefundRequest,
+    Unavailable,
+    Unknown,
+    gateway_for,
+)
+from payments.models import Payment, Refund
+
+LEASE = timedelta(minutes=5)
+"""Outlasts every retry of a provider's SDK: three calls of 23 s each, and the pauses between."""
+
+KEY_LIFE = timedelta(hours=23)
+"""Stripe may forget an idempotency key after 24 h; PayPal keeps its own for 45 days."""
+
+LOOK_AGAIN = timedelta(seconds=10)
+"""How long a refund that the provider is still working on is left alone between two looks."""
+
+LONGEST_PAUSE = timedelta(minutes=30)
+
+State = Refund.State
+
+
+class OverRefund(Exception):
+    """More would go back than was paid and is not yet spoken for."""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """Terms of a refund to be recorded: minor units of the payment's currency."""
+
+    payment_id: int
+    amount_minor: int
+    currency: str
+    key: str
+    cause: str
+    held: bool = False
+
+
+def request_refunds(intents: Sequence[Intent]) -> dict[str, Refund]:
+    """Record refunds to be sent once each, by key; a known key gives the row it gave before.
+
+    Reserves each amount on its payment by one conditional UPDATE. Runs inside the caller's
+    transaction, which holds the payments' locks. Raises OverRefund, and records nothing, when any
+    of them would return more than was paid and is not yet spoken for.
+    """
+    refunds = {row.key: row for row in Refund.objects.filter(key__in=[i.key for i in intents])}
+    fresh = [intent for intent in intents if intent.key not in refunds]
+    if not fresh:
+        return refunds
+    with transaction.atomic():
+        if _reserve(fresh) != len(fresh):
+            raise OverRefund("The payment has less than that left to give back.")
+        made = Refund.objects.bulk_create(
+            Refund(
+                payment_id=intent.payment_id,
+                amount_minor=intent.amount_minor,
+                currency=intent.currency,
+                key=intent.key,
+                cause=intent.cause,
+                state=State.HELD if intent.held else State.PENDING,
+                next_attempt_at=None if intent.held else timezone.now(),
+            )
+            for intent in fresh
+        )
+    return refunds | {row.key: row for row in made}
+
+
+def _reserve(intents: Sequence[Intent]) -> int:
+    """Speak for each amount on its payment; answer how many payments had it left."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE payments_payment AS p
+               SET reserved_minor = p.reserved_minor + wanted.amount
+              FROM unnest(%s::bigint[], %s::bigint[]) AS wanted(id, amount)
+             WHERE p.id = wanted.id AND wanted.amount > 0 AND p.chargeback <> 'open'
+               AND p.refunded_minor + p.reserved_minor + p.credited_minor + wanted.amount
+                   <= p.amount_minor
+            """,
+            [[i.payment_id for i in intents], [i.amount_minor for i in intents]],
+        )
+        return cursor.rowcount
+
+
+def release(refunds: Iterable[Refund]) -> None:
+    """Let held refunds go out: the decision that promised them is final."""
+    Refund.objects.filter(pk__in=[r.pk for r in refunds], state=State.HELD).update(
+        state=State.PENDING, next_attempt_at=timezone.now()
+    )
+
+
+def cancel_held(refund: Refund) -> None:
+    """Lift a hold: the decision that promised the refund does not stand. Frees the money."""
+    with transaction.atomic():
+        Payment.objects.select_for_update(no_key=True).get(pk=refund.payment_id)
+        lifted = Refund.objects.filter(pk=refund.pk, state=State.HELD).update(
+            state=State.CANCELED, settled_at=clock.now()
+        )
+        if lifted:
+            _move_money(refund, State.HELD, State.CANCELED)
+
+
+def due(limit: int = 200) -> list[int]:
+    """Ids of refunds that want a worker now: never sent, in doubt, or still under way."""
+    now = timezone.now()
+    return list(
+        Refund.objects.filter(state__in=Refund.IN_FLIGHT, next_attempt_at__lte=now)
+        .filter(Q(lease_until=None) | Q(lease_until__lt=now))
+        .order_by("next_attempt_at")
+        .values_list("pk", flat=True)[:limit]
+    )
+
+
+def send(refund_id: int) -> Refund | None:
+    """Bring one refund a step further at the provider; None when another worker has it.
+
+    Safe to call at any time, any number of times, from any number of workers.
+    """
+    refund = _claim(refund_id)
+    if refund is None:
+        return None
+    token, doubted = refund.lease_token, refund.in_doubt_since is not None
+    gateway = gateway_for(refund.payment.processor)
+    request = _as_request(refund)
+    try:
+        if refund.provider_id:
+            answer = gateway.fetch(refund.provider_id, request)
+        else:
+            found = gateway.find(request) if doubted else None
+            if found is None and not _prepare_to_call(refund):
+                return refund
+            answer = found or gateway.refund(_as_request(refund))
+    except Declined as refusal:
+        answer = RefundAnswer(
+            provider_id=refund.provider_id,
+            state="failed",
+            failure_code=refusal.code,
+            failure_message=refusal.message,
+        )
+    except Unavailable as trouble:
+        _put_back(refund, token, doubted=doubted, wait=trouble.retry_after)
+        return refund
+    except Unknown:
+        _put_back(refund, token, doubted=True, wait=None)
+        return refund
+    return settle(refund_id, answer, token=token)
+
+
+def settle(refund_id: int, answer: RefundAnswer, *, token: uuid.UUID | None) -> Refund | None:
+    """Record what the provider says of a refund, and move the payment's sums accordingly.
+
+    With a lease token the answer counts only while that lease still holds: a worker that slept
+    through its lease is refused, and None is returned. A late answer may turn succeeded into
+    failed, never the other way round.
+    """
+    with transaction.atomic():
+        payment_id = Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id)
+        Payment.objects.select_for_update(no_key=True).get(pk=payment_id)
+        refund = Refund.objects.select_for_update(no_key=True).get(pk=refund_id)
+        if token is not None and refund.lease_token != token:
+            return None
+        before, after = refund.state, _state_after(refund.state, answer.state)
+        refund.state = after
+        refund.provider_id = answer.provider_id or refund.provider_id
+        refund.failure_code = answer.failure_code or answer.pending_reason
+        refund.failure_message = answer.failure_message
+        refund.lease_token = refund.lease_until = refund.in_doubt_since = None
+        refund.next_attempt_at = (
+            timezone.now() + LOOK_AGAIN if after in Refund.IN_FLIGHT else None
+        )
+        if after not in Refund.RESERVING and before != after:
+            refund.settled_at = clock.now()
+        refund.save()
+        _move_money(refund, before, after)
+    return refund
+
+
+def _claim(refund_id: int) -> Refund | None:
+    """Take the lease on one refund that wants work, and commit; None when it wants none."""
+    now = timezone.now()
+    with transaction.atomic():
+        claimed = (
+            Refund.objects.filter(pk=refund_id, state__in=Refund.IN_FLIGHT)
+            .filter(Q(lease_until=None) | Q(lease_until__lt=now))
+            .update(
+                lease_token=uuid.uuid4(),
+                lease_until=now + LEASE,
+                attempts=F("attempts") + 1,
+            )
+        )
+    if not claimed:
+        return None
+    return Refund.objects.select_related("payment").get(pk=refund_id)
+
+
+def _prepare_to_call(refund: Refund) -> bool:
+    """Write down that the provider is about to be called; False when it must not be, not now.
+
+    A refund in doubt that the provider does not know is only taken as absent after a while, and a
+    key that the provider may have forgotten is replaced by the next generation before it is used.
+    """
+    now = timezone.now()
+    mine = Refund.objects.filter(pk=refund.pk, lease_token=refund.lease_token)
+    patience = timedelta(seconds=settings.REFUND_DOUBT_SECONDS)
+    if refund.in_doubt_since and now - refund.in_doubt_since < patience:
+        mine.update(
+            lease_token=None, lease_until=None, next_attempt_at=refund.in_doubt_since + patience
+        )
+        return False
+    if refund.first_sent_at and now - refund.first_sent_at > KEY_LIFE:
+        refund.generation += 1
+        refund.first_sent_at = None
+    refund.first_sent_at = refund.first_sent_at or now
+    refund.in_doubt_since = now
+    refund.state = State.SUBMITTING
+    return bool(
+        mine.update(
+            generation=refund.generation,
+            first_sent_at=refund.first_sent_at,
+            in_doubt_since=refund.in_doubt_since,
+            state=refund.state,
+        )
+    )
+
+
+def _put_back(
+    refund: Refund, token: uuid.UUID | None, *, doubted: bool, wait: float | None
+) -> None:
+    """Give up the lease and come back later, later each time.
+
+    Only a refund that was never in doubt goes back to pending; the others are looked up first.
+    """
+    pause = min(LONGEST_PAUSE, timedelta(seconds=2 ** min(refund.attempts, 11)))
+    seconds = max(wait or 0, pause.total_seconds() * random.uniform(0.5, 1))  # noqa: S311
+    changes: dict[str, object] = {
+        "lease_token": None,
+        "lease_until": None,
+        "next_attempt_at": timezone.now() + timedelta(seconds=seconds),
+    }
+    if not doubted and not refund.provider_id:
+        changes |= {"in_doubt_since": None, "first_sent_at": None, "state": State.PENDING}
+    Refund.objects.filter(pk=refund.pk, lease_token=token).update(**changes)
+
+
+def _as_request(refund: Refund) -> RefundRequest:
+    return RefundRequest(
+        refund_id=refund.public_id,
+        charge_id=refund.payment.charge_id,
+        amount_minor=refund.amount_minor,
+        currency=refund.currency,
+        idempotency_key=refund.idempotency_key,
+        account=refund.payment.account,
+        order_id=refund.payment.order_id,
+    )
+
+
+def _state_after(before: str, answer: str) -> str:
+    """What a refund becomes when the provider answers; an end is only left for a late failure."""
+    told = State.SUBMITTING if answer == "pending" else State(answer)
+    if before in (State.FAILED, State.CANCELED):
+        return before
+    if before == State.SUCCEEDED and told not in (State.FAILED, State.CANCELED):
+        return before
+    return told
+
+
+def _move_money(refund: Refund, before: str, after: str) -> None:
+    """Move the payment's reserved and refunded sums along with a refund's state."""
+
+    def share(state: str) -> tuple[int, int]:
+        return (
+            refund.amount_minor if state in Refund.RESERVING else 0,
+            refund.amount_minor if state == State.SUCCEEDED else 0,
+        )
+
+    reserved, refunded = (new - old for new, old in zip(share(after), share(before), strict=True))
+    if reserved or refunded:
+        Payment.objects.filter(pk=refund.payment_id).update(
+            reserved_minor=F("reserved_minor") + reserved,
+            refunded_minor=F("refunded_minor") + refunded,
+        )

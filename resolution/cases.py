@@ -1,0 +1,634 @@
+"""The door: the only way in which a case comes to be, and changes.
+
+`open_case` makes one, `take_step` moves one, `take_step_on_all` moves a batch with the same rules.
+In one transaction each of them locks, checks the step against the lifecycle, runs it, sets the
+clock, writes the timeline, the refund and the notification rows, and nudges the workers on commit.
+Locks are taken in one order everywhere: payment, case, refund, credit.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from marketplace import clock
+from marketplace.models import TeamMember, User
+from notifications.models import Notification
+from payments import credits, refunds
+from payments.models import Payment, Refund
+from payments.money import format_money
+from resolution import eligibility, rules
+from resolution.doorbell import ring
+from resolution.lifecycle import Lifecycle
+from resolution.models import Attachment, Case, Event
+from resolution.terms import (
+    BOTH,
+    SYSTEM,
+    Act,
+    Actor,
+    Clock,
+    Effects,
+    Money,
+    Party,
+    Remedy,
+    State,
+    Verdict,
+    Words,
+)
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000
+MONEY_BACK = ("auto_refund", "accept")
+NOT_A_CHANGE = ("comment", "note")
+
+
+class StepRefused(Exception):
+    """The step cannot be taken; the text says why, to the person who tried."""
+
+
+class NotAllowed(StepRefused):
+    """The step is not this person's to take."""
+
+
+class CaseChanged(StepRefused):
+    """The case moved on between the page and the act."""
+
+
+@dataclass
+class _Taken:
+    """One step on one case while the door is open."""
+
+    case: Case
+    act: Act
+    event: Event
+    files: Sequence[Attachment] = ()
+    refund: Refund | None = field(default=None)
+
+
+# ── What is open to whom ──────────────────────────────────────────────────────────────────────────
+
+
+def steps_for(case: Case, actor: Actor, *, now: datetime | None = None) -> dict[str, Effects]:
+    """The steps that this actor may take now, by name; for pages and answers of the API."""
+    case.as_of = now or clock.now()
+    return {
+        found.name: found.custom["effects"]
+        for found in case.get_available_user_state_transitions(actor)
+    }
+
+
+def _effects(case: Case, step: str) -> Effects:
+    """The effects of a step out of the case's present state; StepRefused when there is none."""
+    found = [row for row in case.get_available_state_transitions() if row.name == step]
+    if not found:
+        raise StepRefused(_why_closed(case, step))
+    effects: Effects = found[0].custom["effects"]
+    return effects
+
+
+def _why_closed(case: Case, step: str) -> str:
+    if case.state == State.CLOSED:
+        return "This case is closed and can’t be reopened."
+    if case.frozen_at:
+        return "The buyer’s bank is looking into this payment. The case waits until it has ruled."
+    if step == "request_info" and case.info_requests >= settings.MAX_INFO_REQUESTS:
+        return f"You have asked {settings.MAX_INFO_REQUESTS} times. Accept or deny the request."
+    if step == "appeal" and case.state == State.DECIDED:
+        return "This decision can’t be appealed any more."
+    return "This case has moved on, so that is no longer possible."
+
+
+# ── Opening ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def open_case(
+    payment: Payment,
+    buyer: User,
+    *,
+    reason: str,
+    message: str,
+    asked_minor: int,
+    files: Sequence[Attachment] = (),
+    form_key: UUID | None = None,
+) -> Case:
+    """Open a case for a payment; the same form sent twice gives the same case.
+
+    Raises NotEligible with the sentence for the buyer, or StepRefused for an amount or files that
+    are no longer possible. Judged under a lock on the payment: two at once make one case.
+    """
+    actor = Actor(Party.BUYER, buyer)
+    with transaction.atomic():
+        locked = Payment.objects.select_for_update(no_key=True, of=("self",)).get(pk=payment.pk)
+        known = Case.objects.filter(payment=locked).first()
+        if known and form_key and _repeated(known, form_key, actor):
+            return known
+        now = clock.database_now()
+        eligibility.check(locked, buyer, now=now, has_case=known is not None)
+        if not 0 < asked_minor <= locked.refundable_minor:
+            most = format_money(locked.refundable_minor, locked.currency)
+            raise StepRefused(f"You can ask for {most} at most.")
+        case = Case(
+            payment=locked,
+            buyer=buyer,
+            company_id=locked.company_id,
+            product_id=locked.product_id,
+            reason=reason,
+            asked_minor=asked_minor,
+            currency=locked.currency,
+            opened_at=now,
+            updated_at=now,
+        )
+        facts = {"reason": reason, "asked_minor": asked_minor, "currency": locked.currency}
+        act = Act(actor, message=message, facts=facts)
+        taken = _run(case, "open_case", act, now, files, form_key)
+        case.save(force_insert=True)
+        taken.event.case = case
+        _write([taken], update=False)
+        ring("resolution.tasks.advance", [case.pk])
+    return case
+
+
+# ── Moving on ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def take_step(
+    case: Case,
+    step: str,
+    actor: Actor,
+    *,
+    message: str = "",
+    verdict: Verdict | None = None,
+    asks: Party | None = None,
+    reference: str = "",
+    facts: dict[str, Any] | None = None,
+    files: Sequence[Attachment] = (),
+    form_key: UUID | None = None,
+    seen_version: int | None = None,
+) -> Event:
+    """Take one step on one case and answer with its timeline event.
+
+    `form_key` makes a form that is sent twice count once; `seen_version` is the version of the case
+    on the page where the person decided. Raises CaseChanged when the case has moved on since,
+    NotAllowed when the step is not the actor's, StepRefused for any other reason not to.
+    """
+    act = Act(actor, message, verdict, asks, reference, facts or {})
+    with transaction.atomic():
+        locked = _lock([case.pk], step, skip_locked=False)
+        if not locked:
+            raise StepRefused("There is no such case.")
+        fresh = locked[0]
+        repeated = _repeated(fresh, form_key, actor)
+        if repeated:
+            return repeated
+        if seen_version is not None and seen_version != fresh.version:
+            raise CaseChanged("This case has changed. Here is where it stands now.")
+        taken = _run(fresh, step, act, clock.database_now(), files, form_key)
+        _write([taken])
+    return taken.event
+
+
+def take_step_on_all(
+    case_ids: Sequence[int],
+    step: str,
+    act_for: Callable[[Case], Act] = lambda case: Act(SYSTEM),
+) -> list[int]:
+    """Take the same step of the system on every case that it is still open to; answer their ids.
+
+    Cases that somebody else holds are left for the next sweep, and so are those that refuse. Rules, timeline and messages are
+    those of `take_step`: only the number of rows per statement differs.
+    """
+    done: list[int] = []
+    for start in range(0, len(case_ids), BATCH):
+        with transaction.atomic():
+            cases = _lock(case_ids[start : start + BATCH], step, skip_locked=True)
+            now = clock.database_now()
+            batch = []
+            for case in cases:
+                case.as_of = now
+                if not _is_open(case, step):
+                    continue
+                try:
+                    batch.append(_run(case, step, act_for(case), now, (), None))
+                except StepRefused as reason:
+                    log.error("%s of %s is stuck: %s", step, case.public_id, reason)
+            _write(batch)
+        done += [taken.case.pk for taken in batch]
+    return done
+
+
+def _is_open(case: Case, step: str) -> bool:
+    return any(row.name == step for row in case.get_available_state_transitions())
+
+
+def _lock(case_ids: Sequence[int], step: str, *, skip_locked: bool) -> list[Case]:
+    """Lock the cases, and before them their payments when the step moves money."""
+    if _moves_money(step):
+        payments = Payment.objects.select_for_update(
+            no_key=True, skip_locked=skip_locked, of=("self",)
+        ).filter(cases__in=case_ids)
+        held = [payment.pk for payment in payments.order_by("pk")]
+        rows = Case.objects.filter(payment__in=held)
+    else:
+        rows = Case.objects.all()
+    return list(
+        rows.filter(pk__in=case_ids)
+        .select_for_update(no_key=True, skip_locked=skip_locked, of=("self",))
+        .select_related("payment", "refund", "buyer", "company", "product")
+        .order_by("pk")
+    )
+
+
+def _moves_money(step: str) -> bool:
+    rows = getattr(Lifecycle, step)._django_fsm.transitions.values()
+    return any(row.custom["effects"].moves_money for row in rows)
+
+
+def _repeated(case: Case, form_key: UUID | None, actor: Actor) -> Event | None:
+    """The event that this very form has already caused."""
+    if form_key is None:
+        return None
+    return case.events.filter(form_key=form_key, actor=actor.user).first()
+
+
+def _run(
+    case: Case,
+    step: str,
+    act: Act,
+    now: datetime,
+    files: Sequence[Attachment],
+    form_key: UUID | None,
+) -> _Taken:
+    """Check a step against the lifecycle, run it on the instance, and make its event."""
+    case.as_of = now
+    effects = _effects(case, step)
+    if not any(row.name == step for row in case.get_available_user_state_transitions(act.actor)):
+        raise NotAllowed("You can’t do that in this case.")
+    message = act.message.strip()
+    if effects.words == Words.REQUIRED and not message:
+        raise StepRefused("Write a message first.")
+    act = replace(act, message=message, verdict=_verdict(case, step, act))
+    before = case.state
+    getattr(case, step)(act)
+    if effects.waits_on is not None:
+        asked = effects.waits_on
+        case.waiting_on = asked(case) if callable(asked) else asked
+    ticking = effects.clock(case) if callable(effects.clock) else effects.clock
+    _set_clock(case, ticking, now)
+    case.updated_at = now
+    case.last_seq += 1
+    if step not in NOT_A_CHANGE:
+        case.version += 1
+    event = Event(
+        case=case if case.pk else None,
+        seq=case.last_seq,
+        step=step,
+        party=act.actor.party,
+        actor=act.actor.user,
+        state_before=before,
+        state_after=case.state,
+        message="" if effects.words == Words.NONE else message,
+        staff_only=effects.staff_only,
+        form_key=form_key,
+        created_at=now,
+        previous_hash=case.last_hash,
+    )
+    taken = _Taken(case, act, event, files)
+    if effects.moves_money:
+        _move_money(taken, again=step == "retry_refund")
+    event.data = _facts_of(taken, ticking)
+    event.hash = case.last_hash = event.digest(case.public_id, files)
+    return taken
+
+
+def _verdict(case: Case, step: str, act: Act) -> Verdict | None:
+    """What the step decides; the sums that nobody types are worked out here, under the lock."""
+    left = case.payment.refundable_minor
+    if step in MONEY_BACK:
+        amount = min(case.asked_minor, left)
+        if amount <= 0:
+            raise StepRefused("There is nothing left of this payment to give back.")
+        return Verdict(Remedy.REFUND, amount)
+    if step in ("deny", "decide_unanswered"):
+        return Verdict(Remedy.NONE)
+    if act.verdict and act.verdict.remedy != Remedy.NONE:
+        held = case.refund if case.refund and case.refund.state == Refund.State.HELD else None
+        most = left + (held.amount_minor if held else 0)
+        if not 0 < act.verdict.amount_minor <= most:
+            raise StepRefused(f"You can award {format_money(most, case.currency)} at most.")
+    return act.verdict
+
+
+def _set_clock(case: Case, ticking: Clock, now: datetime) -> None:
+    if ticking == Clock.KEEP:
+        return
+    case.clock_started_at = now
+    if ticking == Clock.STOP:
+        case.due_at = case.clock_started_at = None
+    elif ticking == Clock.NOW:
+        case.due_at = now
+    elif ticking == Clock.RESPONSE:
+        case.due_at = now + timedelta(days=settings.RESPONSE_DAYS)
+    elif ticking == Clock.APPEAL:
+        case.due_at = now + timedelta(days=settings.APPEAL_DAYS)
+    elif ticking == Clock.STAFF:
+        case.due_at = in_business_days(now, settings.STAFF_TARGET_DAYS)
+
+
+def in_business_days(start: datetime, days: int) -> datetime:
+    """The same time of day `days` working days (Monday to Friday) later."""
+    end = start
+    while days:
+        end += timedelta(days=1)
+        days -= end.weekday() < 5  # noqa: PLR2004
+    return end
+
+
+def _move_money(taken: _Taken, *, again: bool) -> None:
+    """Bring the refund or the credits in line with the decision as it stands now."""
+    case, cause = taken.case, taken.event.public_id
+    held = case.refund if case.refund and case.refund.state == Refund.State.HELD else None
+    as_promised = held and case.remedy == Remedy.REFUND and held.amount_minor == case.remedy_minor
+    if held and not as_promised:
+        refunds.cancel_held(held)
+        case.refund = held = None
+    if case.remedy == Remedy.REFUND:
+        if held and case.final:
+            refunds.release([held])
+            taken.refund = held
+        elif case.refund is None or again:
+            key = f"{cause}:refund"
+            intent = refunds.Intent(
+                case.payment_id, case.remedy_minor, case.currency, key, cause, not case.final
+            )
+            try:
+                case.refund = refunds.request_refunds([intent])[key]
+            except refunds.OverRefund as reason:
+                raise StepRefused(str(reason)) from reason
+            taken.refund = case.refund if case.final else None
+        case.money = Money.REQUESTED if case.final else Money.PROMISED
+    elif case.remedy == Remedy.CREDIT:
+        case.money = Money.PROMISED
+        if case.final:
+            try:
+                credits.grant(
+                    case.payment,
+                    case.remedy_minor,
+                    key=f"{cause}:credit",
+                    cause=cause,
+                    note=f"Case {case.public_id}, {case.product.name}",
+                )
+            except refunds.OverRefund as reason:
+                raise StepRefused(str(reason)) from reason
+            case.money = Money.ARRIVED
+    else:
+        case.money = Money.NONE
+
+
+def _facts_of(taken: _Taken, ticking: Clock) -> dict[str, Any]:
+    """What the timeline tells of a step besides its words: the sums, the dates, who is next."""
+    case, act = taken.case, taken.act
+    facts: dict[str, Any] = dict(act.facts)
+    if ticking != Clock.KEEP:
+        facts["due_at"] = case.due_at.isoformat() if case.due_at else None
+    facts["waiting_on"] = case.waiting_on
+    if act.verdict:
+        facts |= {
+            "remedy": act.verdict.remedy,
+            "amount_minor": act.verdict.amount_minor,
+            "currency": case.currency,
+        }
+        if act.verdict.looked_at:
+            facts["looked_at"] = list(act.verdict.looked_at)
+    if act.asks:
+        facts["asks"] = act.asks
+    if act.reference:
+        facts["reference"] = act.reference
+    if case.final:
+        facts |= {"final": True, "money": case.money}
+    if taken.refund:
+        facts["refund"] = taken.refund.public_id
+    return facts
+
+
+# ── Writing down ──────────────────────────────────────────────────────────────────────────────────
+
+WRITTEN = (
+    *(column.name for column in Lifecycle._meta.local_fields),
+    *("refund", "version", "last_seq", "last_hash", "updated_at"),
+)
+
+
+def _write(batch: Sequence[_Taken], *, update: bool = True) -> None:
+    """Write cases, events, files and notifications, and nudge whoever carries them on."""
+    if not batch:
+        return
+    if update:
+        _update([taken.case for taken in batch])
+    Event.objects.bulk_create([taken.event for taken in batch])
+    for taken in batch:
+        _attach(taken)
+    Notification.objects.bulk_create(_notifications(batch))
+    ring("resolution.tasks.deliver")
+    for taken in batch:
+        if taken.refund:
+            ring("resolution.tasks.carry_out", taken.refund.pk)
+    settled = [taken.case.pk for taken in batch if _to_be_closed(taken.case)]
+    if settled:
+        ring("resolution.tasks.advance", settled)
+
+
+def _to_be_closed(case: Case) -> bool:
+    case.as_of = case.updated_at
+    return case.state == State.DECIDED and _is_open(case, "close")
+
+
+def _update(cases: Sequence[Case]) -> None:
+    """One UPDATE for any number of cases, each with its own values."""
+    columns = [Case._meta.get_field(name) for name in WRITTEN]
+    arrays = [[column.get_prep_value(getattr(c, column.attname)) for c in cases] for column in columns]
+    names = [column.column for column in columns]
+    types = [_array_type(column) for column in columns]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE resolution_case AS c SET {', '.join(f'{n} = v.{n}' for n in names)}"  # noqa: S608
+            f" FROM unnest(%s::bigint[], {', '.join(f'%s::{t}[]' for t in types)})"
+            f" AS v(id, {', '.join(names)}) WHERE c.id = v.id",
+            [[case.pk for case in cases], *arrays],
+        )
+
+
+def _array_type(column: Any) -> str:
+    kind: str = column.db_type(connection)
+    return "text" if kind.startswith("varchar") else kind
+
+
+def _attach(taken: _Taken) -> None:
+    """Bind the actor's own unsent files to the message, each at its place."""
+    for position, attachment in enumerate(taken.files):
+        bound = Attachment.objects.filter(
+            pk=attachment.pk, event=None, uploader=taken.act.actor.user
+        ).update(event=taken.event, position=position)
+        if not bound:
+            raise StepRefused("One of the files was already sent. Add it again.")
+
+
+def _notifications(batch: Sequence[_Taken]) -> list[Notification]:
+    """A row for each person who is told, by e-mail."""
+    told = {id(t): _tells(t) for t in batch}
+    company_ids = {t.case.company_id for t in batch if Party.CREATOR in told[id(t)]}
+    teams: dict[int, list[User]] = {}
+    if company_ids:
+        places = TeamMember.objects.filter(company_id__in=company_ids, user__is_active=True)
+        for place in places.exclude(role=TeamMember.Role.VIEWER).select_related("user"):
+            teams.setdefault(place.company_id, []).append(place.user)
+    rows: dict[str, Notification] = {}
+    for taken in batch:
+        people: list[User] = []
+        if Party.BUYER in told[id(taken)]:
+            people.append(taken.case.buyer)
+        if Party.CREATOR in told[id(taken)]:
+            people += teams.get(taken.case.company_id, [])
+        for person in people:
+            if person.pk == taken.act.actor.user_id and not _row_of(taken).confirms:
+                continue
+            key = f"{taken.event.public_id}:{person.public_id}:email"
+            rows[key] = Notification(
+                key=key,
+                recipient=person,
+                kind=taken.event.step,
+                about=taken.event.public_id,
+                thread=taken.case.public_id,
+            )
+    return list(rows.values())
+
+
+def _row_of(taken: _Taken) -> Effects:
+    rows = getattr(Lifecycle, taken.event.step)._django_fsm.transitions.values()
+    effects: Effects = next(iter(rows)).custom["effects"]
+    return effects
+
+
+def _tells(taken: _Taken) -> Iterable[Party]:
+    tells = _row_of(taken).tells
+    return tuple(tells(taken.case) if callable(tells) else tells)
+
+
+# ── What the system does by itself ────────────────────────────────────────────────────────────────
+
+
+def advance(case_ids: Sequence[int]) -> None:
+    """Take whatever step of the system's is due on these cases. Safe to call at any time."""
+    cases = Case.objects.filter(pk__in=case_ids)
+    _triage([c.pk for c in cases if c.state == State.OPEN])
+    now = clock.database_now()
+    for step in ("escalate", "decide_unanswered", "resume_review", "finalize", "close"):
+        due = []
+        for case in Case.objects.filter(pk__in=case_ids):
+            case.as_of = now
+            if _is_open(case, step):
+                due.append(case.pk)
+        take_step_on_all(due, step)
+
+
+def sweep(limit: int = 5 * BATCH) -> int:
+    """Find every case on which a step of the system's is due, and take it; answer how many."""
+    now = clock.database_now()
+    due = Case.objects.filter(frozen_at=None, due_at__lte=now).exclude(state=State.CLOSED)
+    asked = due.filter(waiting_on__in=BOTH)
+    found = {
+        "escalate": asked.filter(state__in=[State.AWAITING_CREATOR, State.MORE_INFO]),
+        "decide_unanswered": asked.filter(state=State.ESCALATED, waiting_on=Party.BUYER),
+        "resume_review": asked.filter(state__in=[State.ESCALATED, State.APPEALED]),
+        "finalize": due.filter(state=State.DECIDED, final=False),
+        "close": Case.objects.filter(state=State.DECIDED, final=True),
+    }
+    done = _triage(list(due.filter(state=State.OPEN).values_list("pk", flat=True)[:limit]))
+    for step, cases in found.items():
+        ids = list(cases.order_by("due_at", "pk").values_list("pk", flat=True)[:limit])
+        done += len(take_step_on_all(ids, step))
+    return done
+
+
+def _triage(case_ids: Sequence[int]) -> int:
+    """Refund new cases that a rule covers, and hand the others to their creators."""
+    cases = Case.objects.filter(pk__in=case_ids).select_related(
+        "payment", "buyer", "product", "company"
+    )
+    by_company = rules.rules_by_company(case.company_id for case in cases)
+    matched = {
+        case.pk: rule
+        for case in cases
+        if (rule := rules.first_match(case, by_company.get(case.company_id, ())))
+        and case.payment.refundable_minor > 0
+        and case.payment.chargeback != Payment.Chargeback.OPEN
+    }
+
+    def answer(case: Case) -> Act:
+        rule = matched[case.pk]
+        amount = min(case.asked_minor, case.payment.refundable_minor)
+        message = rules.fill_in(rule.message, rules.values_for(case, amount))
+        named = {"id": rule.pk, "version": rule.version, "name": rule.name}
+        return Act(SYSTEM, message=message, facts={"rule": named})
+
+    done = take_step_on_all(list(matched), "auto_refund", answer)
+    others = [pk for pk in case_ids if pk not in matched]
+    return len(done) + len(take_step_on_all(others, "notify_creator"))
+
+
+def notice_refund(case_id: int) -> None:
+    """Write on the timeline how far the case's refund has come. Safe to call at any time."""
+    case = Case.objects.select_related("refund").get(pk=case_id)
+    step = _news_of_refund(case)
+    if step and case.refund:
+        facts = {
+            "refund": case.refund.public_id,
+            "amount_minor": case.refund.amount_minor,
+            "currency": case.currency,
+            "way_back": case.payment.way_back,
+        }
+        try:
+            take_step(case, step, SYSTEM, facts=facts, seen_version=case.version)
+        except CaseChanged:
+            return
+        notice_refund(case_id)
+
+
+def _news_of_refund(case: Case) -> str | None:
+    """The step that the timeline lacks, given the refund's state."""
+    refund = case.refund
+    if refund is None or case.remedy != Remedy.REFUND or not case.final:
+        return None
+    state = refund.state
+    handed_over = bool(refund.provider_id) or state == Refund.State.SUCCEEDED
+    if case.money == Money.REQUESTED and handed_over:
+        return "refund_sent"
+    if case.money == Money.SENT and state == Refund.State.SUCCEEDED:
+        return "refund_arrived"
+    if state in (Refund.State.FAILED, Refund.State.CANCELED) and case.money in (
+        Money.REQUESTED,
+        Money.SENT,
+        Money.ARRIVED,
+    ):
+        return "refund_failed"
+    return None
+
+
+def with_news_of_refunds(limit: int = BATCH) -> list[int]:
+    """Ids of cases whose refund has come further than their timeline tells."""
+    handed = Case.objects.filter(money=Money.REQUESTED, remedy=Remedy.REFUND).exclude(
+        refund__provider_id="", refund__state__in=Refund.RESERVING
+    )
+    arrived = Case.objects.filter(money=Money.SENT, refund__state=Refund.State.SUCCEEDED)
+    failed = Case.objects.filter(
+        money__in=[Money.REQUESTED, Money.SENT, Money.ARRIVED],
+        remedy=Remedy.REFUND,
+        refund__state__in=[Refund.State.FAILED, Refund.State.CANCELED],
+    )
+    ids = (handed.values_list("pk") | arrived.values_list("pk") | failed.values_list("pk"))
+    return [pk for (pk,) in ids[:limit]]

@@ -1,0 +1,72 @@
+"""Which payments a case can be opened for, and the sentence that says why one cannot."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from marketplace.models import User
+from payments.models import Payment
+
+
+class NotEligible(Exception):
+    """A case cannot be opened for this payment; the text says why, to the buyer."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+def filing_ends_at(payment: Payment) -> datetime:
+    """The last moment at which a case can be opened for the payment."""
+    return payment.paid_at + timedelta(days=settings.FILING_DAYS)
+
+
+def check(payment: Payment, buyer: User, *, now: datetime, has_case: bool) -> None:
+    """Raise NotEligible unless `buyer` may open a case for `payment` at `now`.
+
+    A pure check of what is given: under a lock on the payment for the truth, without one for a page.
+    """
+    if payment.buyer_id != buyer.pk:
+        raise NotEligible("not_yours", "This payment isn’t yours.")
+    if has_case:
+        raise NotEligible("has_case", "This payment already has a case. Each payment can have one.")
+    if payment.processor == Payment.Processor.CRYPTO:
+        raise NotEligible(
+            "crypto", "Crypto payments can’t be reversed, so a case can’t refund them."
+        )
+    if payment.processor == Payment.Processor.COINBASE:
+        raise NotEligible(
+            "coinbase",
+            "Coinbase Commerce payments can’t be reversed, so a case can’t refund them.",
+        )
+    if payment.processor not in Payment.REVERSIBLE:
+        raise NotEligible(
+            "processor", "Only payments made through Stripe or PayPal can have a case."
+        )
+    if payment.chargeback == Payment.Chargeback.OPEN:
+        raise NotEligible(
+            "chargeback", "Your bank is already looking into this payment, so it decides."
+        )
+    if payment.chargeback == Payment.Chargeback.LOST:
+        raise NotEligible("charged_back", "Your bank already returned this payment to you.")
+    if payment.refunded_minor >= payment.amount_minor:
+        raise NotEligible("refunded", "This payment was already refunded in full.")
+    if payment.refundable_minor <= 0:
+        raise NotEligible("refunding", "All of this payment is already on its way back to you.")
+    if now > filing_ends_at(payment):
+        raise NotEligible(
+            "expired",
+            f"The {settings.FILING_DAYS} days to open a case for this payment are over.",
+        )
+
+
+def why_not(
+    payment: Payment, buyer: User, *, now: datetime, has_case: bool
+) -> NotEligible | None:
+    """The reason why a case cannot be opened, or None when it can."""
+    try:
+        check(payment, buyer, now=now, has_case=has_case)
+    except NotEligible as reason:
+        return reason
+    return None

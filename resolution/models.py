@@ -1,0 +1,293 @@
+"""Cases, their timeline, the files that go with messages, and the creators' auto-respond rules."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models import Q
+
+from marketplace import clock
+from marketplace.models import Company, Product, User
+from marketplace.public_ids import PublicIdField
+from payments.models import Payment, Refund
+from resolution.lifecycle import IN_REVIEW, Lifecycle
+from resolution.terms import Actor, Party, Reason, State
+
+if TYPE_CHECKING:
+    from django.db.models.manager import RelatedManager
+
+
+class CaseQuerySet(models.QuerySet["Case"]):
+    """Cases as somebody may see them."""
+
+    def visible_to(self, actor: Actor) -> "CaseQuerySet":
+        """The cases of this actor in this capacity, and no others."""
+        if actor.party == Party.BUYER:
+            return self.filter(buyer=actor.user)
+        if actor.party == Party.CREATOR:
+            return self.filter(company__members__user=actor.user)
+        if actor.party == Party.STAFF:
+            return self.all()
+        return self.none()
+
+    def needs_creator(self) -> "CaseQuerySet":
+        """Whose next move is the creator's: an answer is due from them."""
+        return self.filter(
+            waiting_on=Party.CREATOR, state__in=[State.AWAITING_CREATOR, *IN_REVIEW]
+        )
+
+    def needs_buyer(self) -> "CaseQuerySet":
+        """Whose next move is the buyer's: an answer is due, or a creator's denial can be appealed."""
+        return self.filter(waiting_on=Party.BUYER).filter(
+            Q(state__in=[State.MORE_INFO, *IN_REVIEW])
+            | Q(state=State.DECIDED, decided_by=Party.CREATOR)
+        )
+
+    def needs_staff(self) -> "CaseQuerySet":
+        """In front of staff: to be decided, reviewed for good, or with a refund that failed."""
+        return self.filter(waiting_on=Party.STAFF)
+
+
+class Case(Lifecycle):
+    """A buyer's request to have a payment given back, and where it stands.
+
+    Changes only through `cases.take_step`. At most one per payment, ever.
+    """
+
+    public_id = PublicIdField("reso_")
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="cases")
+    buyer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="cases")
+    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="cases")
+    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="cases")
+    reason = models.CharField(max_length=24, choices=Reason.choices)
+    asked_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    refund = models.ForeignKey(Refund, on_delete=models.PROTECT, null=True, related_name="cases")
+    assigned_to = models.ForeignKey(
+        User, on_delete=models.SET_NULL, null=True, blank=True, related_name="cases_assigned"
+    )
+    version = models.PositiveIntegerField(
+        default=0, help_text="Counts the steps, comments aside: a form made before is stale."
+    )
+    last_seq = models.PositiveIntegerField(default=0)
+    last_hash = models.CharField(max_length=64, default="")
+    opened_at = models.DateTimeField(default=clock.now)
+    updated_at = models.DateTimeField(default=clock.now)
+
+    objects = CaseQuerySet.as_manager()
+
+    if TYPE_CHECKING:
+        events: "RelatedManager[Event]"
+        payment_id: int
+        buyer_id: int
+        company_id: int
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["payment"], name="case_once_per_payment"),
+            models.CheckConstraint(
+                condition=Q(state__in=State.values), name="case_state_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(waiting_on__in=Party.values), name="case_waits_on_a_party"
+            ),
+            models.CheckConstraint(
+                condition=Q(asked_minor__gt=0, remedy_minor__gte=0), name="case_asks_for_something"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="closed") | Q(closed_at__isnull=False),
+                name="case_closed_has_a_date",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["due_at", "id"],
+                condition=~Q(state="closed") & Q(due_at__isnull=False),
+                name="case_by_due",
+            ),
+            models.Index(fields=["company", "due_at", "id"], name="case_of_company_by_due"),
+            models.Index(fields=["company", "-opened_at", "-id"], name="case_of_company_by_age"),
+            models.Index(fields=["buyer", "-opened_at"], name="case_of_buyer"),
+            models.Index(
+                fields=["waiting_on", "due_at", "id"],
+                condition=Q(waiting_on="staff"),
+                name="case_for_staff",
+            ),
+            models.Index(
+                fields=["id"],
+                condition=Q(state="decided", final=True),
+                name="case_to_close",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        """Read the row again; the protected state is taken out first, for it refuses to be set twice."""
+        self.__dict__.pop("state", None)
+        super().refresh_from_db(*args, **kwargs)
+
+    @property
+    def awarded_everything(self) -> bool:
+        """The decision gives back all that was asked for."""
+        return self.remedy_minor >= self.asked_minor
+
+
+class Event(models.Model):
+    """One entry of a case's timeline: a step, who took it, and what they said. Never changed.
+
+    `seq` counts from 1 without gaps; `hash` covers the row and the one before it, so a changed or a
+    missing row shows (`manage.py verify_timeline`). Triggers refuse update, delete and truncate.
+    """
+
+    public_id = PublicIdField("revt_")
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="events")
+    seq = models.PositiveIntegerField()
+    step = models.CharField(max_length=24)
+    party = models.CharField(max_length=8, choices=Party.choices)
+    actor = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    state_before = models.CharField(max_length=16, blank=True)
+    state_after = models.CharField(max_length=16)
+    message = models.TextField(blank=True)
+    data = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+    staff_only = models.BooleanField(default=False)
+    form_key = models.UUIDField(null=True)
+    created_at = models.DateTimeField()
+    previous_hash = models.CharField(max_length=64, blank=True)
+    hash = models.CharField(max_length=64)
+
+    if TYPE_CHECKING:
+        attachments: "RelatedManager[Attachment]"
+        case_id: int
+        actor_id: int | None
+
+    class Meta:
+        ordering: ClassVar = ["seq"]
+        constraints = (
+            models.UniqueConstraint(fields=["case", "seq"], name="event_seq_once"),
+            models.UniqueConstraint(
+                fields=["case", "form_key"],
+                condition=Q(form_key__isnull=False),
+                name="event_form_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    def digest(self, case_public_id: str, files: Iterable["Attachment"] = ()) -> str:
+        """sha256 over the hash before and this row's canonical form, files by their own sha256."""
+        row = {
+            "id": self.public_id,
+            "case": case_public_id,
+            "seq": self.seq,
+            "step": self.step,
+            "party": self.party,
+            "actor": self.actor_id,
+            "before": self.state_before,
+            "after": self.state_after,
+            "message": self.message,
+            "data": self.data,
+            "staff_only": self.staff_only,
+            "at": self.created_at.isoformat(timespec="microseconds"),
+            "files": [(f.public_id, f.filename, f.sha256) for f in files],
+        }
+        canonical = json.dumps(row, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)
+        return hashlib.sha256((self.previous_hash + canonical).encode()).hexdigest()
+
+
+def storage_name(attachment: "Attachment", filename: str) -> str:
+    """A key that says nothing of the file's own name and cannot be guessed."""
+    return f"evidence/{clock.now():%Y/%m}/{attachment.public_id}"
+
+
+class Attachment(models.Model):
+    """A file that somebody adds to a message; without an event it is uploaded but not sent yet."""
+
+    class Kind(models.TextChoices):
+        IMAGE = "image", "Image"
+        VIDEO = "video", "Video"
+        PDF = "pdf", "PDF"
+
+    public_id = PublicIdField("att_")
+    uploader = models.ForeignKey(User, on_delete=models.PROTECT, related_name="attachments")
+    event = models.ForeignKey(
+        Event, on_delete=models.PROTECT, null=True, related_name="attachments"
+    )
+    position = models.PositiveSmallIntegerField(null=True)
+    file = models.FileField(upload_to=storage_name, max_length=200)
+    filename = models.CharField(max_length=120, help_text="As the uploader named it, made safe.")
+    content_type = models.CharField(max_length=40)
+    kind = models.CharField(max_length=5, choices=Kind.choices)
+    size = models.PositiveIntegerField(help_text="Bytes as stored.")
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["event", "position"], name="attachment_place_once"),
+            models.CheckConstraint(
+                condition=Q(event__isnull=True, position__isnull=True)
+                | Q(event__isnull=False, position__gte=0, position__lte=2),
+                name="attachment_at_most_three",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["created_at"], condition=Q(event__isnull=True), name="attachment_unsent"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class Rule(models.Model):
+    """A creator's auto-respond rule: refund this class of case at once, with this message.
+
+    Rules of a company are tried by `position`; the first that matches wins. `version` goes up with
+    each change, and an automatic refund records the version and the message as sent.
+    """
+
+    company = models.ForeignKey(Company, on_delete=models.CASCADE, related_name="rules")
+    name = models.CharField(max_length=80)
+    position = models.PositiveIntegerField()
+    enabled = models.BooleanField(default=True)
+    reasons: "ArrayField[Sequence[str], list[str]]" = ArrayField(
+        models.CharField(max_length=24, choices=Reason.choices)
+    )
+    product = models.ForeignKey(
+        Product, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    maximum_minor = models.BigIntegerField(null=True, blank=True)
+    currency = models.CharField(max_length=3, blank=True)
+    message = models.TextField()
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    updated_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["position", "id"]
+        constraints = (
+            models.UniqueConstraint(
+                fields=["company", "position"],
+                name="rule_place_once",
+                deferrable=models.Deferrable.DEFERRED,
+            ),
+            models.CheckConstraint(
+                condition=Q(maximum_minor__isnull=True)
+                | Q(maximum_minor__gt=0) & ~Q(currency=""),
+                name="rule_maximum_has_a_currency",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+

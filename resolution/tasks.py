@@ -1,0 +1,50 @@
+"""What Celery runs: find, call one function, safe to run twice. Nudged at once, swept by beat."""
+
+from celery import shared_task
+
+from notifications import outbox
+from payments import refunds
+from resolution import cases, evidence, messages
+from resolution.models import Case
+
+
+@shared_task
+def advance(case_ids: list[int]) -> None:
+    """Take whatever step of the system's is due on these cases."""
+    cases.advance(case_ids)
+
+
+@shared_task
+def carry_out(refund_id: int) -> None:
+    """Bring a refund a step further at its provider, and tell it on the case's timeline."""
+    refunds.send(refund_id)
+    for case_id in Case.objects.filter(refund=refund_id).values_list("pk", flat=True):
+        cases.notice_refund(case_id)
+
+
+@shared_task
+def deliver() -> None:
+    """Let the messages leave that wait to."""
+    while outbox.deliver(messages.compose):
+        pass
+
+
+@shared_task
+def sweep_cases() -> None:
+    """Find the cases whose time has come, and those whose refund has news."""
+    cases.sweep()
+    for case_id in cases.with_news_of_refunds():
+        cases.notice_refund(case_id)
+
+
+@shared_task
+def sweep_refunds() -> None:
+    """Find the refunds that want work, and have it done."""
+    for refund_id in refunds.due():
+        carry_out.delay(refund_id)
+
+
+@shared_task
+def sweep_uploads() -> None:
+    """Remove the files that were uploaded and never sent."""
+    evidence.remove_unsent()
