@@ -1,0 +1,291 @@
+"""The small parts every page is made of: icons, people, states, clocks, dates, money.
+
+Pure presentation: each tag turns plain values into a finished string. No queries, no permissions and no rules of
+a case; what a page says is decided by its view, and the larger parts are the partials in `templates/rc/`, each of
+which names its context in the comment at its head.
+"""
+
+import zlib
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from math import ceil
+from textwrap import indent
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import wrap
+
+from marketplace import clock
+from payments.money import format_money
+
+register = template.Library()
+
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+# Who acts, and the shape that stands for them: buyer a circle, creator a square, the platform a hexagon.
+SHAPES = {"buyer": "buyer", "creator": "creator", "staff": "whop", "system": "whop", "whop": "whop"}
+SIZES = {"": "", "xs": " who--xs", "s": " who--s", "m": " who--m", "l": " who--l"}
+
+# The icon a pill of this tone carries unless it is given another one.
+TONE_ICONS = {
+    "turn": "reply",
+    "wait": "hourglass",
+    "whop": "scale",
+    "good": "checkc",
+    "bad": "alert",
+    "calm": "clock",
+}
+FILE_ICONS = {"image": "image", "video": "video", "pdf": "file", "file": "file"}
+
+
+@lru_cache(maxsize=1)
+def _sprite() -> str:
+    """The address of the icon file, found once per process."""
+    return static("img/icons.svg")
+
+
+@register.simple_tag
+@lru_cache(maxsize=512)
+def icon(name: str, css: str = "", label: str = "") -> SafeString:
+    """One icon of static/img/icons.svg, hidden from screen readers unless `label` says what it means."""
+    meaning = format_html('role="img" aria-label="{}"', label) if label else 'aria-hidden="true"'
+    return format_html(
+        '<svg class="{}" viewBox="0 0 20 20" {}><use href="{}#i-{}"></use></svg>',
+        f"icon {css}".rstrip(),
+        mark_safe(meaning),
+        _sprite(),
+        name,
+    )
+
+
+@register.simple_tag
+@lru_cache(maxsize=16)
+def file_icon(kind: str) -> SafeString:
+    """The icon of a kind of file: image, video, pdf; anything else is a plain file."""
+    return icon(FILE_ICONS.get(kind, "file"))
+
+
+@register.simple_tag
+def platform_name() -> str:
+    """What the marketplace calls itself."""
+    return str(getattr(settings, "PLATFORM_NAME", "Whop"))
+
+
+def initials(name: str) -> str:
+    """Up to two letters that stand for a name: the first of its first and of its last word."""
+    words = [word for word in str(name).split() if word[0].isalnum()]
+    letters = [word[0] for word in ([words[0], words[-1]] if len(words) > 1 else words)]
+    return "".join(letters).upper()
+
+
+@register.simple_tag
+def who(party: str, name: str = "", size: str = "") -> SafeString:
+    """The badge of a person: the shape says which side, the letters say who. The name itself is text beside it.
+
+    `party` is buyer, creator, staff or system; `size` is xs, s, m, "" or l.
+    """
+    return format_html(
+        '<span class="who who--{}{}" aria-hidden="true">{}</span>',
+        SHAPES.get(party, "buyer"),
+        SIZES.get(size, ""),
+        initials(name),
+    )
+
+
+@register.simple_tag
+def art(seed: str, size: str = "") -> SafeString:
+    """The picture that stands for a product: always the same one for the same public id."""
+    pattern = zlib.crc32(str(seed).encode()) % 6 + 1
+    return format_html(
+        '<span class="art art--{}{}" aria-hidden="true"></span>',
+        pattern,
+        " art--s" if size == "s" else "",
+    )
+
+
+@register.simple_tag
+def pill(tone: str, label: str, icon_name: str = "", solid: bool = False) -> SafeString:
+    """A state in one or two words. `icon_name` replaces the tone's own icon."""
+    return format_html(
+        '<span class="pill{}" data-tone="{}">{}<span>{}</span></span>',
+        " pill--solid" if solid else "",
+        tone,
+        tone_icon(tone, icon_name),
+        label,
+    )
+
+
+@register.simple_tag
+def tone_icon(tone: str, icon_name: str = "") -> SafeString:
+    """The icon that goes with a tone, unless another is named."""
+    return icon(icon_name or TONE_ICONS.get(tone, "info"))
+
+
+@register.simple_tag
+@lru_cache(maxsize=512)
+def meter(
+    day: int, tone: str = "calm", total: int = 7, small: bool = False, label: str = ""
+) -> SafeString:
+    """One cell per day of a clock: days gone solid, today hatched, the rest pale.
+
+    `day` counts from 1; above `total` the time is up and every cell is solid. `label` replaces "Day 4 of 7".
+    """
+    cells = "".join(
+        '<i class="on"></i>' if cell < day else '<i class="now"></i>' if cell == day else "<i></i>"
+        for cell in range(1, total + 1)
+    )
+    words = label or ("Time is up" if day > total else f"Day {day} of {total}")
+    return format_html(
+        '<span class="meter{}" data-tone="{}" role="img" aria-label="{}">{}</span>',
+        " meter--s" if small else "",
+        tone,
+        words,
+        mark_safe(cells),
+    )
+
+
+def clock_time(moment: datetime) -> str:
+    """6:05 PM"""
+    return f"{moment.hour % 12 or 12}:{moment.minute:02d} {'AM' if moment.hour < 12 else 'PM'}"
+
+
+def zone_name(moment: datetime) -> str:
+    """EDT, or UTC+5:30 where the zone has no letters of its own."""
+    name = moment.tzname() or ""
+    if name.isalpha():
+        return name
+    minutes = round((moment.utcoffset() or timedelta()).total_seconds() / 60)
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'−' if minutes < 0 else '+'}{hours}{f':{rest:02d}' if rest else ''}"
+
+
+def day_name(day: date, this_year: int, always_year: bool = False) -> str:
+    """July 17, with the year when it is another one."""
+    year = f", {day.year}" if always_year or day.year != this_year else ""
+    return f"{MONTHS[day.month - 1]} {day.day}{year}"
+
+
+def when_text(moment: datetime, style: str = "datetime") -> str:
+    """A moment in the current time zone, in words:
+
+    ========  ======================================================
+    full      Friday, July 17, 6:05 PM EDT
+    weekday   Friday, July 17
+    datetime  July 17, 6:05 PM
+    date      July 17, with the year when it is not this one
+    day       July 17, 2026
+    short     Tomorrow, 9:12 AM; otherwise Thu, July 16, 2:40 PM
+    time      6:05 PM
+    ========  ======================================================
+    """
+    local = timezone.localtime(moment)
+    if style == "time":
+        return clock_time(local)
+    if style == "day":
+        return day_name(local, local.year, always_year=True)
+    today = timezone.localtime(clock.now()).date()
+    named = day_name(local, today.year)
+    weekday = WEEKDAYS[local.weekday()]
+    if style == "full":
+        return f"{weekday}, {named}, {clock_time(local)} {zone_name(local)}"
+    if style == "weekday":
+        return f"{weekday}, {named}"
+    if style == "date":
+        return named
+    if style == "short":
+        near = {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}.get((local.date() - today).days)
+        return f"{near or f'{weekday[:3]}, {named}'}, {clock_time(local)}"
+    if style == "datetime":
+        return f"{named}, {clock_time(local)}"
+    raise ValueError(f"A date has no style called {style!r}.")
+
+
+@register.simple_tag
+def when(moment: datetime | None, style: str = "datetime") -> SafeString:
+    """A moment as `<time>`, in the words of `when_text`; nothing for None."""
+    if moment is None:
+        return SafeString("")
+    return format_html(
+        '<time datetime="{}">{}</time>',
+        timezone.localtime(moment).isoformat(timespec="minutes"),
+        when_text(moment, style),
+    )
+
+
+@register.filter(name="when_text")
+def when_text_filter(moment: datetime | None, style: str = "datetime") -> str:
+    """`when_text` where no element may stand: titles, attributes, e-mails."""
+    return when_text(moment, style) if moment else ""
+
+
+@register.simple_tag
+def time_zone_name() -> str:
+    """The zone that dates are shown in, as short as people call it: EDT."""
+    return zone_name(timezone.localtime(clock.now()))
+
+
+@register.simple_tag
+def money(minor: int, currency: str, signed: bool = False) -> str:
+    """An exact amount in the currency's own decimals; `signed` puts + or − before it, as ledgers do."""
+    if not signed:
+        return format_money(minor, currency)
+    return f"{'−' if minor < 0 else '+' if minor else ''}{format_money(abs(minor), currency)}"
+
+
+@register.simple_tag
+def filesize(size: int) -> str:
+    """388 KB, 1.2 MB: rounded up, so that a file over a limit never reads as the limit itself."""
+    if size < 1024:
+        return f"{size} byte{'' if size == 1 else 's'}"
+    if size <= 1023 * 1024:
+        return f"{ceil(size / 1024)} KB"
+    tenths = ceil(size * 10 / 1024 / 1024)
+    return f"{tenths // 10} MB" if tenths % 10 == 0 else f"{tenths / 10:.1f} MB"
+
+
+@register.simple_tag
+def problems(form: Any) -> list[Mapping[str, str | Promise]]:
+    """What a bound form has against its input, in reading order: `{"href": "#id_amount", "text": …}` each.
+
+    A group of choices has no single control, so its link goes to the error's own text.
+    """
+    found: list[Mapping[str, str | Promise]] = [
+        {"href": "", "text": text} for text in form.non_field_errors()
+    ]
+    for field in form:
+        target = f"{field.auto_id}_error" if field.use_fieldset else field.id_for_label
+        found += [{"href": f"#{target}", "text": text} for text in field.errors]
+    return found
+
+
+@register.simple_tag
+def meter_cells(day: int, total: int = 7) -> list[bool]:
+    """Which cells of an e-mail's clock are solid: the days that have begun."""
+    return [cell <= day for cell in range(1, total + 1)]
+
+
+@register.filter
+def quoted(text: str) -> str:
+    """What someone wrote as it stands in a text e-mail: indented, in lines of 70 characters."""
+    return indent(wrap(str(text), 68), "  ")

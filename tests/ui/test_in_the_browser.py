@@ -1,0 +1,173 @@
+"""The pages in Chromium, under the product's own security headers: accessible, and without a refused resource.
+
+`UI_SHOTS=folder pytest tests/ui/test_in_the_browser.py` also saves a picture of each.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.ui import gallery
+
+playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="There is no Chromium here."),
+    pytest.mark.urls("tests.ui.gallery"),
+]
+WIDTHS = {"narrow": 390, "wide": 1280}
+ERROR_PAGES = {"not-found": 404}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def look(chromium: Any) -> Iterator[Any]:
+    """Open an address at a width and in a theme, and answer the page with what it complained about."""
+    contexts = []
+
+    def open_page(address: str, width: int, theme: str, html: str = "") -> Any:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.complaints = []
+        page.on("console", lambda said: page.complaints.append(said.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("requestfailed", lambda request: page.complaints.append(request.url))
+        page.set_content(html) if html else page.goto(address, wait_until="networkidle")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def save_picture(page: Any, name: str) -> None:
+    if folder := os.environ.get("UI_SHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+def violations(page: Any) -> list[str]:
+    results = axe.Axe().run(page).response["violations"]
+    return [
+        f"{found['id']}: {node['html']} {node['failureSummary']}"
+        for found in results
+        for node in found["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", sorted(gallery.SHOWN))
+def test_a_page_is_accessible_and_fits(live_server, look, name, width, theme):
+    html = gallery.SHOWN[name](None) if name.startswith("email") else ""
+    address = f"{live_server.url}/ui/{name}/"
+
+    page = look(address, WIDTHS[width], theme, html)
+    save_picture(page, f"{name}-{WIDTHS[width]}-{theme}")
+
+    assert page.complaints == []
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]
+
+
+def test_an_error_summary_has_the_focus(live_server, look):
+    page = look(f"{live_server.url}/ui/open-refused/", 1280, "light")
+
+    focused = page.evaluate("document.activeElement.className")
+
+    assert focused == "errors"
+
+
+def test_nothing_is_chosen_and_no_panel_shows_before_the_creator_chooses(live_server, look):
+    page = look(f"{live_server.url}/ui/dash-case/", 1280, "light")
+
+    chosen = page.locator(".respond input:checked").count()
+    panels = page.locator(".respond__panel:visible").count()
+
+    assert (chosen, panels) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("choice", "button"),
+    [
+        ("accept", "Refund $79.00 and close"),
+        ("request_info", "Request details"),
+        ("deny", "Deny the request"),
+    ],
+)
+def test_the_button_matches_the_choice(live_server, look, choice, button):
+    page = look(f"{live_server.url}/ui/dash-case/", 1280, "light")
+
+    page.locator(f".respond input[value={choice}]").check()
+    save_picture(page, f"dash-case-{choice}")
+
+    assert page.locator(".respond button[type=submit]:visible").all_inner_texts() == [button]
+
+
+def test_a_chosen_file_is_named_and_one_too_large_is_told_of(live_server, look, tmp_path):
+    page = look(f"{live_server.url}/ui/hub-case/", 1280, "light")
+    large = tmp_path / "call.mp4"
+    with large.open("wb") as file:
+        file.truncate(26 * 2**20)
+
+    page.locator("input[type=file]").set_input_files(large)
+
+    assert page.locator("[data-chosen]").inner_text() == "1 file chosen: call.mp4"
+    assert page.locator("[data-file-problem]").inner_text() == (
+        "“call.mp4” is 26 MB. Choose a file smaller than 25 MB."
+    )
+
+
+def test_characters_are_counted(live_server, look):
+    page = look(f"{live_server.url}/ui/hub-case/", 1280, "light")
+
+    page.locator("textarea").fill("I joined on June 24.")
+
+    assert page.locator("[data-counter]").inner_text() == "20 of 4,000 characters"
+
+
+def test_a_form_is_sent_once(live_server, look):
+    page = look(f"{live_server.url}/ui/hub-case/", 1280, "light")
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    page.route("**/*", lambda route: None)  # the answer never comes
+
+    page.get_by_role("button", name="Send answer").dblclick(no_wait_after=True)
+
+    assert sent == ["POST"]
+    assert page.get_by_role("button", name="Send answer").get_attribute("aria-busy") == "true"
+
+
+def test_the_stock_administration_works_under_our_bar(live_server, look, django_user_model):
+    django_user_model.objects.create_superuser("sam@example.com", "a long password", name="Sam")
+
+    page = look(f"{live_server.url}/admin/login/", 1280, "light")
+    save_picture(page, "admin-login")
+    page.get_by_label("Email").fill("sam@example.com")
+    page.get_by_label("Password").fill("a long password")
+    page.get_by_role("button", name="Log in").click()
+    save_picture(page, "admin-index")
+    page.goto(f"{live_server.url}/admin/auth/group/add/", wait_until="networkidle")
+    save_picture(page, "admin-change")
+    page.get_by_label("Name").first.fill("Reviewers")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.wait_for_load_state("networkidle")
+    save_picture(page, "admin-list")
+
+    assert page.complaints == []
+    assert page.locator(".staffbar__brand").inner_text() == "Administration"
+    assert page.locator("#result_list th a").all_inner_texts() == ["Reviewers"]
