@@ -1,0 +1,75 @@
+"""Amounts as people write and read them. Inside, money is whole minor units and an ISO code."""
+
+import re
+from decimal import Decimal
+from functools import lru_cache
+
+from babel.numbers import format_currency, get_currency_precision, get_currency_symbol
+
+MINUS = "\N{MINUS SIGN}"
+NBSP = "\N{NO-BREAK SPACE}"
+
+_WRITTEN = re.compile(
+    r"(?P<units>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.(?P<decimals>[0-9]+))?", re.ASCII
+)
+_LONGEST = 32
+
+
+def exponent(currency: str) -> int:
+    """How many decimals a currency is written with: USD 2, JPY 0, KWD 3."""
+    return get_currency_precision(currency.upper())
+
+
+def currency_symbol(currency: str) -> str:
+    """What stands before an amount: `$`, `€`, `¥`; the code itself where there is no symbol."""
+    return get_currency_symbol(currency.upper(), locale="en_US")
+
+
+def to_decimal(minor: int, currency: str) -> Decimal:
+    """Minor units in whole ones: 7900 USD is 79.00, 1200 JPY is 1200."""
+    return Decimal(minor).scaleb(-exponent(currency))
+
+
+@lru_cache(maxsize=8192)
+def format_money(minor: int, currency: str, locale: str = "en_US") -> str:
+    """An amount for a person: `$79.00`, `¥1,200`, and `−$5.00` with a real minus."""
+    currency = currency.upper()
+    text = format_currency(to_decimal(abs(minor), currency), currency, locale=locale)
+    symbol = get_currency_symbol(currency, locale=locale)
+    if symbol[-1].isalpha() and text.startswith(symbol):
+        text = symbol + NBSP + text.removeprefix(symbol).lstrip(f" {NBSP}")
+    return f"{MINUS}{text}" if minor < 0 else text
+
+
+def parse_money(text: str, currency: str, *, maximum_minor: int) -> int:
+    """The minor units of an amount that a person typed: `79`, `79.00`, `$1,200.50`, `12 USD`.
+
+    Raises ValueError, with a sentence for the field that names the maximum, unless it is more than
+    nothing, at most `maximum_minor`, and written with no more decimals than the currency has.
+    """
+    currency = currency.upper()
+    most = format_money(maximum_minor, currency)
+    amount = _WRITTEN.fullmatch(_bare(text, currency)) if len(text) <= _LONGEST else None
+    if amount is None:
+        raise ValueError(f"Enter an amount above zero and up to {most}, in figures only.")
+    digits, decimals = exponent(currency), amount["decimals"] or ""
+    if len(decimals) > digits:
+        places = f"{digits} decimals at most" if digits else "no decimals"
+        raise ValueError(f"{currency} amounts have {places}. Enter up to {most}.")
+    minor = int(amount["units"].replace(",", "") + decimals.ljust(digits, "0"))
+    if minor <= 0:
+        raise ValueError(f"Enter an amount above zero and up to {most}.")
+    if minor > maximum_minor:
+        raise ValueError(f"That is more than can be given. Enter up to {most}.")
+    return minor
+
+
+def _bare(text: str, currency: str) -> str:
+    """The text without white space around it and without the currency, before or after it."""
+    text = text.strip()
+    for mark in (currency, currency_symbol(currency)):
+        if text.upper().startswith(mark):
+            return text[len(mark) :].strip()
+        if text.upper().endswith(mark):
+            return text[: -len(mark)].strip()
+    return text

@@ -1,0 +1,320 @@
+"""PayPal's part of the sandbox: access tokens, captures, their refunds, and orders."""
+
+import base64
+import binascii
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from typing import Any
+
+from payments.money import exponent, to_decimal
+from payments.sandbox.faults import INSIDE, Fault, Faults
+from payments.sandbox.ledger import Charge, Ledger, OverRefund, Refund, UnknownCharge
+from payments.sandbox.wire import Request, Response
+
+STATUS = {"pending": "PENDING", "succeeded": "COMPLETED", "failed": "FAILED"}
+WITHOUT_DECIMALS = frozenset({"HUF", "JPY", "TWD"})
+TOKEN_SECONDS = 32_400
+
+
+class PayPalApi:
+    """Answers PayPal's calls from the ledger, with PayPal's idempotency and errors."""
+
+    name = "paypal"
+
+    def __init__(self, ledger: Ledger, faults: Faults) -> None:
+        self._ledger = ledger
+        self._faults = faults
+        self._tokens: dict[str, float] = {}
+        self._running: set[str] = set()
+        self._lock = threading.Lock()
+        self._routes: list[tuple[str, str, str, Callable[..., Response]]] = [
+            ("POST", r"/v1/oauth2/token", "token.create", self._token),
+            ("POST", r"/v2/payments/captures/([^/]+)/refund", "refund.create", self._create),
+            ("GET", r"/v2/payments/refunds/([^/]+)", "refund.fetch", self._fetch),
+            ("GET", r"/v2/payments/captures/([^/]+)", "charge.fetch", self._capture),
+            ("GET", r"/v2/checkout/orders/([^/]+)", "refund.find", self._order),
+        ]
+
+    def route(self, request: Request) -> tuple[str, Callable[[], Response]] | None:
+        """The operation that a call asks for, and how to carry it out; None for no such call."""
+        for method, path, operation, act in self._routes:
+            found = re.fullmatch(path, request.path)
+            if found and method == request.method:
+                return operation, partial(self._answer, operation, act, request, found.groups())
+        return None
+
+    def key_of(self, request: Request) -> str:
+        """The idempotency key of a call, for the log."""
+        return request.headers.get("PayPal-Request-Id") or ""
+
+    def turned_away(self, status: int, retry_after: float | None = None) -> Response:
+        """What PayPal says at the door: 401, or 429."""
+        if status == 401:
+            return Response(
+                401, {"error": "invalid_token", "error_description": "Token signature failed"}
+            )
+        headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
+        return _error(429, "RATE_LIMIT_REACHED", "", "Too many requests.", headers)
+
+    def broken(self) -> Response:
+        """PayPal's own error."""
+        return _error(500, "INTERNAL_SERVER_ERROR", "", "An internal server error occurred.")
+
+    def end_tokens(self) -> None:
+        """Let every access token end now."""
+        with self._lock:
+            self._tokens.clear()
+
+    def _answer(
+        self,
+        operation: str,
+        act: Callable[..., Response],
+        request: Request,
+        ids: tuple[str, ...],
+    ) -> Response:
+        if operation != "token.create" and not self._authorized(request):
+            return self.turned_away(401)
+        if operation == "refund.create":
+            return self._create(request, *ids)
+        fault = self._faults.take(self.name, operation, INSIDE)
+        if fault is not None and fault.kind == "delay":
+            time.sleep(fault.seconds)
+        elif fault is not None:
+            return self.broken()
+        return act(request, *ids)
+
+    def _authorized(self, request: Request) -> bool:
+        scheme, _, token = (request.headers.get("Authorization") or "").partition(" ")
+        with self._lock:
+            return scheme == "Bearer" and self._tokens.get(token, 0.0) > time.monotonic()
+
+    def _token(self, request: Request) -> Response:
+        scheme, _, credentials = (request.headers.get("Authorization") or "").partition(" ")
+        try:
+            client, _, secret = base64.b64decode(credentials, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            client = secret = ""
+        if scheme != "Basic" or not client or not secret:
+            return Response(
+                401,
+                {"error": "invalid_client", "error_description": "Client Authentication failed"},
+            )
+        if request.form().get("grant_type") != "client_credentials":
+            return Response(400, {"error": "unsupported_grant_type"})
+        token = f"A21AA{secrets.token_urlsafe(40)}"
+        with self._lock:
+            self._tokens[token] = time.monotonic() + TOKEN_SECONDS
+        return Response(
+            200, {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
+        )
+
+    def _create(self, request: Request, capture_id: str) -> Response:
+        """Refund a capture once per request id: a repeat gives the latest state of that refund."""
+        key = f"paypal:{capture_id}:{self.key_of(request) or secrets.token_hex()}"
+        whole = "return=representation" in (request.headers.get("Prefer") or "")
+        with self._ledger.lock:
+            if key in self._running:
+                return _error(
+                    409,
+                    "RESOURCE_CONFLICT",
+                    "PREVIOUS_REQUEST_IN_PROGRESS",
+                    "A previous request on this resource is currently in progress.",
+                )
+            before = self._ledger.answered(key)
+            if before is not None:
+                refund = self._ledger.refunds[before.refund_id]
+                return Response(200, self._refund(refund, whole=whole))
+            self._running.add(key)
+        try:
+            fault = self._faults.take(self.name, "refund.create", INSIDE)
+            if fault is not None and fault.kind == "delay":
+                time.sleep(fault.seconds)
+            with self._ledger.lock:
+                return self._execute(request, capture_id, key, fault, whole=whole)
+        finally:
+            self._running.discard(key)
+
+    def _execute(
+        self, request: Request, capture_id: str, key: str, fault: Fault | None, *, whole: bool
+    ) -> Response:
+        try:
+            charge = self._ledger.charge(capture_id, self.name)
+            body = request.json()
+            asked = body.get("amount")
+        except UnknownCharge:
+            return _missing()
+        except (ValueError, AttributeError):
+            return _error(400, "INVALID_REQUEST", "MALFORMED_REQUEST_JSON", "Malformed JSON.")
+        self._ledger.count_call(charge)
+        kind = fault.kind if fault else ""
+        if kind == "500_before":
+            return self.broken()
+        if kind == "decline" and fault is not None:
+            return _refused(fault.code or "TRANSACTION_DISPUTED", "The refund is refused.")
+        if charge.disputed:
+            return _refused(
+                "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK",
+                "Refunds are not allowed on this capture due to a chargeback on the card or bank.",
+            )
+        left = charge.amount_minor - self._ledger.refunded_minor(charge)
+        if left == 0:
+            return _refused("CAPTURE_FULLY_REFUNDED", "The capture has already been fully refunded")
+        amount = _minor(asked, charge) if asked is not None else left
+        if isinstance(amount, Response):
+            return amount
+        try:
+            refund = self._ledger.refund(
+                charge,
+                amount,
+                str(body.get("custom_id", "")),
+                fails_after=fault.seconds if fault and kind == "late_failure" else None,
+                note=body.get("note_to_payer"),
+            )
+        except OverRefund:
+            return _refused(
+                "REFUND_AMOUNT_EXCEEDED",
+                "The refund amount must be less than or equal to the capture amount that has not "
+                "yet been refunded.",
+            )
+        self._ledger.remember(key, "", 201, None, refund.id)
+        if kind == "500_after_effect":
+            return self.broken()
+        return Response(201, self._refund(refund, whole=whole))
+
+    def _fetch(self, request: Request, refund_id: str) -> Response:
+        refund = self._ledger.refunds.get(refund_id)
+        if refund is None or self._ledger.charges[refund.charge_id].processor != self.name:
+            return _missing()
+        return Response(200, self._refund(refund))
+
+    def _capture(self, request: Request, capture_id: str) -> Response:
+        try:
+            charge = self._ledger.charge(capture_id, self.name)
+        except UnknownCharge:
+            return _missing()
+        return Response(200, self._as_capture(charge, request))
+
+    def _order(self, request: Request, order_id: str) -> Response:
+        with self._ledger.lock:
+            captured = [
+                charge
+                for charge in self._ledger.charges.values()
+                if charge.processor == self.name and charge.order_id == order_id
+            ]
+            units = [
+                {
+                    "reference_id": "default",
+                    "payments": {
+                        "captures": [self._as_capture(charge, request)],
+                        "refunds": [
+                            self._refund(refund) for refund in self._ledger.refunds_of(charge)
+                        ],
+                    },
+                }
+                for charge in captured
+            ]
+        if not units:
+            return _missing()
+        return Response(
+            200,
+            {"id": order_id, "status": "COMPLETED", "intent": "CAPTURE", "purchase_units": units},
+        )
+
+    def _as_capture(self, charge: Charge, request: Request) -> dict[str, Any]:
+        refunded = self._ledger.refunded_minor(charge)
+        origin = f"http://{request.headers.get('Host') or 'localhost'}"
+        return {
+            "id": charge.id,
+            "status": (
+                "COMPLETED"
+                if not refunded
+                else "REFUNDED"
+                if refunded == charge.amount_minor
+                else "PARTIALLY_REFUNDED"
+            ),
+            "amount": _amount(charge.amount_minor, charge.currency),
+            "final_capture": True,
+            "links": [
+                {
+                    "href": f"{origin}/v2/payments/captures/{charge.id}",
+                    "rel": "self",
+                    "method": "GET",
+                },
+                {
+                    "href": f"{origin}/v2/checkout/orders/{charge.order_id}",
+                    "rel": "up",
+                    "method": "GET",
+                },
+            ]
+            if charge.order_id
+            else [],
+        }
+
+    def _refund(self, refund: Refund, *, whole: bool = True) -> dict[str, Any]:
+        status: dict[str, Any] = {"id": refund.id, "status": STATUS[refund.state]}
+        if not whole:
+            return status
+        if refund.state == "pending":
+            status["status_details"] = {"reason": "ECHECK"}
+        made = datetime.fromtimestamp(refund.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return status | {
+            "amount": _amount(refund.amount_minor, refund.currency),
+            "custom_id": refund.our_id,
+            "note_to_payer": refund.details.get("note") or "",
+            "create_time": made,
+            "update_time": made,
+        }
+
+
+def _minor(asked: Any, charge: Charge) -> int | Response:
+    """The minor units of an amount as PayPal takes it, or the refusal of it."""
+    try:
+        currency, written = asked["currency_code"], asked["value"]
+        value = Decimal(written)
+    except (KeyError, TypeError, ValueError, InvalidOperation):
+        return _error(400, "INVALID_REQUEST", "INVALID_PARAMETER_SYNTAX", "Invalid amount.")
+    if not value.is_finite() or value <= 0:
+        return _refused("CANNOT_BE_ZERO_OR_NEGATIVE", "Must be greater than zero.")
+    if currency != charge.currency.upper():
+        return _refused(
+            "REFUND_CAPTURE_CURRENCY_MISMATCH", "Refund must be in the same currency as the capture"
+        )
+    if currency in WITHOUT_DECIMALS and "." in written:
+        return _refused("DECIMALS_NOT_SUPPORTED", "Currency does not support decimals.")
+    minor = value.scaleb(exponent(currency))
+    if minor != minor.to_integral_value():
+        return _refused("DECIMAL_PRECISION", "The value has too many decimals.")
+    return int(minor)
+
+
+def _amount(minor: int, currency: str) -> dict[str, str]:
+    value = to_decimal(minor, currency)
+    if currency.upper() in WITHOUT_DECIMALS:
+        value = value.quantize(Decimal(1))
+    return {"value": f"{value:f}", "currency_code": currency.upper()}
+
+
+def _missing() -> Response:
+    return _error(
+        404, "RESOURCE_NOT_FOUND", "INVALID_RESOURCE_ID", "Specified resource ID does not exist."
+    )
+
+
+def _refused(issue: str, description: str) -> Response:
+    return _error(422, "UNPROCESSABLE_ENTITY", issue, description)
+
+
+def _error(
+    status: int, name: str, issue: str, description: str, headers: dict[str, str] | None = None
+) -> Response:
+    debug_id = secrets.token_hex(7)
+    body: dict[str, object] = {"name": name, "message": description, "debug_id": debug_id}
+    if issue:
+        body["details"] = [{"issue": issue, "description": description}]
+    return Response(status, body, {"PayPal-Debug-Id": debug_id, **(headers or {})})

@@ -1,0 +1,125 @@
+"""The payment providers' sandbox for tests: a real process, reached through the real SDKs."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from pytest_django import Settings
+
+from payments import gateways
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class SandboxClient:
+    """The sandbox's control API. Registering and the ledger are in our minor units."""
+
+    stripe_url: str
+    paypal_url: str
+
+    def register(
+        self,
+        processor: str,
+        charge_id: str,
+        amount_minor: int,
+        currency: str = "USD",
+        *,
+        order_id: str = "",
+        account: str = "",
+    ) -> None:
+        """Tell a provider of a payment that was made through it."""
+        self.control(
+            "POST",
+            "charges",
+            {
+                "processor": processor,
+                "id": charge_id,
+                "amount_minor": amount_minor,
+                "currency": currency,
+                "order_id": order_id,
+                "account": account,
+            },
+        )
+
+    def fault(self, provider: str, operation: str, kind: str, **more: Any) -> None:
+        """Ask a provider to misbehave, once unless `times` says more; see sandbox/faults.py."""
+        asked = {"provider": provider, "operation": operation, "kind": kind, **more}
+        self.control("POST", "faults", asked)
+
+    def behave(self) -> None:
+        """Take back the faults still to come."""
+        self.control("DELETE", "faults")
+
+    def settle_after(self, seconds: float) -> None:
+        """How long refunds made from now on stay pending."""
+        self.control("POST", "settings", {"settle_seconds": seconds})
+
+    def fail(self, provider_id: str, reason: str = "lost_or_stolen_card") -> None:
+        """Let a refund fail now, also after it has succeeded."""
+        self.control("POST", f"refunds/{provider_id}/fail", {"reason": reason})
+
+    def dispute(self, charge_id: str) -> None:
+        """Open a chargeback on a charge."""
+        self.control("POST", f"charges/{charge_id}/dispute")
+
+    def forget_keys(self) -> None:
+        """Prune the idempotency keys."""
+        self.control("DELETE", "keys")
+
+    def end_tokens(self) -> None:
+        """Let PayPal's access tokens end now."""
+        self.control("DELETE", "tokens")
+
+    def ledger(self) -> dict[str, dict[str, Any]]:
+        """Every charge by its id, with `refunds`, `refunded_minor` and `create_calls`."""
+        return {charge["id"]: charge for charge in self.control("GET", "ledger")["charges"]}
+
+    def calls(self, operation: str = "") -> list[dict[str, Any]]:
+        """The calls that the providers saw, of one operation or all."""
+        calls: list[dict[str, Any]] = self.control("GET", "log")["calls"]
+        return [call for call in calls if operation in ("", call["operation"])]
+
+    def reset(self) -> None:
+        """Forget everything and behave; refunds settle at once."""
+        self.control("DELETE", "")
+        self.settle_after(0)
+
+    def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """One call of the control API."""
+        response = requests.request(
+            method, f"{self.stripe_url}/_sandbox/{path}", json=body or {}, timeout=10
+        )
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[SandboxClient]:
+    """One sandbox for all tests of a worker."""
+    command = [sys.executable, "-m", "payments.sandbox", "--port", "0", "--settle-seconds", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        yield SandboxClient(stripe_url=said["stripe"], paypal_url=said["paypal"])
+        process.terminate()
+
+
+@pytest.fixture
+def sandbox(sandbox_process: SandboxClient, settings: Settings) -> SandboxClient:
+    """The sandbox as new, with the settings pointing to it; refunds settle at once."""
+    sandbox_process.reset()
+    settings.STRIPE_API_KEY = "sk_test_sandbox"
+    settings.STRIPE_API_BASE = sandbox_process.stripe_url
+    settings.PAYPAL_CLIENT_ID = "sandbox-client"
+    settings.PAYPAL_CLIENT_SECRET = "sandbox-secret"
+    settings.PAYPAL_API_BASE = sandbox_process.paypal_url
+    gateways.forget_gateways()
+    return sandbox_process
