@@ -12,6 +12,9 @@ NEEDS_NO_SERVERS = {"check", "collectstatic", "demo_reset", "help", "makemessage
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    command = sys.argv[1] if len(sys.argv) > 1 else "help"
+    if command in {"demo", "demo_reset"}:
+        os.environ.setdefault("DEMO", "1")
     own_python = HERE / ".venv" / "bin" / "python"
     if find_spec("django") is None and own_python.exists():
         os.execv(own_python, [str(own_python), *sys.argv])  # noqa: S606 (the same program)
@@ -24,7 +27,6 @@ def main() -> None:
         embedded = settings.EMBEDDED
     except ImproperlyConfigured as error:
         sys.exit(f"manage.py: {error}")
-    command = sys.argv[1] if len(sys.argv) > 1 else "help"
     if command not in NEEDS_NO_SERVERS and "--help" not in sys.argv:
         embedded.start(postgres=settings.EMBEDDED_POSTGRES, valkey=settings.EMBEDDED_VALKEY)
     execute_from_command_line(sys.argv)

@@ -17,10 +17,17 @@ app.autodiscover_tasks()
 
 def beat_schedule(sweep_seconds: float) -> dict[str, dict[str, object]]:
     """What beat sends, and how often. A sweep that finds no worker in time is dropped."""
+    every = {
+        "resolution.tasks.sweep_cases": sweep_seconds,
+        "resolution.tasks.sweep_refunds": sweep_seconds,
+        "resolution.tasks.deliver": sweep_seconds,
+        "resolution.tasks.sweep_uploads": 3600,
+    }
     return {
-        "sweep": {
-            "task": "resolution.tasks.sweep",
-            "schedule": sweep_seconds,
-            "options": {"expires": sweep_seconds, "queue": "sweeps"},
-        },
+        task: {
+            "task": task,
+            "schedule": seconds,
+            "options": {"expires": seconds, "queue": "sweeps"},
+        }
+        for task, seconds in every.items()
     }

@@ -125,12 +125,14 @@ class Embedded:
         atexit.unregister(self.release)
 
     def remove(self) -> None:
-        """Stop the servers, whoever uses them, and delete the state folder and all in it."""
+        """Stop the servers, whoever uses them, and delete what they hold."""
         if self.state.exists():
             with self._one_at_a_time():
                 self._stop()
-        for folder in (self.home, self.postgres_host, self.valkey_folder, self.state):
+        for folder in (self.postgres_data, self.postgres_host, self.valkey_folder):
             shutil.rmtree(folder, ignore_errors=True)
+        if self.home != self.state:
+            shutil.rmtree(self.home, ignore_errors=True)
 
     @contextmanager
     def _one_at_a_time(self) -> Iterator[None]:

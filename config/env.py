@@ -11,7 +11,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 YES = frozenset({"1", "true", "yes", "on"})
 NO = frozenset({"0", "false", "no", "off"})
-SWITCHES_THE_DEMO_OFF = ("DEMO", "SECRET_KEY", "DATABASE_URL")
+DEMO_FILE = "demo.env"
+ACCOUNTS_FILE = "demo.accounts"
+SAYS_WHAT_TO_TALK_TO = ("DEMO", "SECRET_KEY", "DATABASE_URL")
 
 
 class Env:
@@ -103,7 +105,7 @@ class Env:
             "OPTIONS": options,
         }
 
-    def mail(self, name: str, default: str) -> dict[str, Any]:
+    def mail(self, name: str, default: str | None) -> dict[str, Any]:
         """Django's EMAIL_… settings for smtp://, smtp+tls:// (STARTTLS) or smtps:// addresses."""
         try:
             parts = urlsplit(self.text(name, default))
@@ -128,12 +130,12 @@ class Env:
 def environment(base_dir: Path) -> Env:
     """The process's variables, over those of the demo of this checkout if there is one.
 
-    A demo leaves what its parts need to find each other in `demo.env`, so that a command run by
+    A demo leaves what its parts need to find each other in a file, so that a command run by
     hand talks to it. It is not read once the environment says what to talk to.
     """
     variables = dict(os.environ)
-    if not any(variables.get(name) for name in SWITCHES_THE_DEMO_OFF):
-        left_by_the_demo = Path(variables.get("VAR_DIR") or base_dir / "var") / "demo.env"
+    if not any(variables.get(name) for name in SAYS_WHAT_TO_TALK_TO):
+        left_by_the_demo = Path(variables.get("VAR_DIR") or base_dir / "var") / DEMO_FILE
         if left_by_the_demo.exists():
             variables = json.loads(left_by_the_demo.read_text()) | variables
     return Env(variables)

@@ -63,10 +63,13 @@ SWEEP_SECONDS = env.whole("SWEEP_SECONDS", 5 if DEMO else 20, least=1)
 
 # Payment providers
 
-STRIPE_API_KEY = env.text("STRIPE_API_KEY", "")
+# How long a refund without a clear answer must stay unknown at the provider to count as absent.
+REFUND_DOUBT_SECONDS = env.whole("REFUND_DOUBT_SECONDS", 60)
+_needed = None if SECURE else ""
+STRIPE_API_KEY = env.text("STRIPE_API_KEY", _needed)
 STRIPE_API_BASE = env.url("STRIPE_API_BASE", "https://api.stripe.com")
-PAYPAL_CLIENT_ID = env.text("PAYPAL_CLIENT_ID", "")
-PAYPAL_CLIENT_SECRET = env.text("PAYPAL_CLIENT_SECRET", "")
+PAYPAL_CLIENT_ID = env.text("PAYPAL_CLIENT_ID", _needed)
+PAYPAL_CLIENT_SECRET = env.text("PAYPAL_CLIENT_SECRET", _needed)
 PAYPAL_API_BASE = env.url("PAYPAL_API_BASE", "https://api-m.paypal.com")
 
 # Where it is reached

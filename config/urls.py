@@ -13,14 +13,11 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("livez", views.livez, name="livez"),
     path("readyz", views.readyz, name="readyz"),
-    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("login/", views.LogIn.as_view(), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path(
         "password-reset/",
-        auth.PasswordResetView.as_view(
-            email_template_name="registration/password_reset_email.txt",
-            html_email_template_name="registration/password_reset_email.html",
-        ),
+        auth.PasswordResetView.as_view(extra_email_context=views.links_in_mail()),
         name="password_reset",
     ),
     path("password-reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
@@ -34,6 +31,8 @@ urlpatterns = [
         auth.PasswordResetCompleteView.as_view(),
         name="password_reset_complete",
     ),
+    path("admin/login/", views.log_in_to_admin),
+    path("admin/logout/", auth.LogoutView.as_view()),
     path("admin/", admin.site.urls),
 ]
 if find_spec("resolution.urls"):

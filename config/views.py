@@ -1,20 +1,26 @@
 """Pages of the installation itself: the front door, and what a load balancer asks."""
 
-import os
+import json
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import redis
+from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
+from django.contrib.auth.views import LoginView, redirect_to_login
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from config.env import ACCOUNTS_FILE
 from marketplace.models import TeamMember, User
 
 HUB = "/hub/"
@@ -29,6 +35,43 @@ def home(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return redirect("login")
     return redirect(own_place(request.user))
+
+
+class LogIn(LoginView):
+    """The one way in, for buyers, creators and staff."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        # Somebody who is logged in and was sent here from a page may want to be somebody else.
+        if (
+            request.user.is_authenticated
+            and not self.get_redirect_url()
+            and request.method == "GET"
+        ):
+            return redirect("home")
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        return super().get_context_data(demo_logins=demo_logins(), **context)
+
+
+def demo_logins() -> list[dict[str, str]]:
+    """Who one can be in this demo; nobody anywhere else."""
+    try:
+        return json.loads((settings.VAR_DIR / ACCOUNTS_FILE).read_text()) if settings.DEMO else []
+    except FileNotFoundError:
+        return []
+
+
+@require_safe
+def log_in_to_admin(request: HttpRequest) -> HttpResponse:
+    """The administration has no door of its own."""
+    return redirect_to_login(request.GET.get("next", ADMIN))
+
+
+def links_in_mail() -> dict[str, str]:
+    """Where links in e-mails lead: never to whatever host a request has named."""
+    site = urlsplit(settings.SITE_URL)
+    return {"protocol": site.scheme, "domain": site.netloc}
 
 
 def own_place(user: User) -> str:
@@ -103,15 +146,21 @@ def broker_is_ready() -> bool:
 
 def storage_is_ready() -> bool:
     if isinstance(default_storage, FileSystemStorage):
-        folder = Path(default_storage.location)
-        while not folder.exists():
-            folder = folder.parent
-        return os.access(folder, os.W_OK)
+        return _can_be_written_to(Path(default_storage.location))
     try:
         default_storage.exists("readyz")
-    except OSError:
+    except (BotoCoreError, ClientError):
         return False
     return True
+
+
+def _can_be_written_to(folder: Path) -> bool:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 READINESS: dict[str, Callable[[], bool]] = {

@@ -44,6 +44,9 @@ os.environ |= {
     "SECRET_KEY": "known to everyone who reads the tests",
     "SITE_URL": "https://testserver",
     "EMAIL_URL": "smtp://localhost:1",
+    "STRIPE_API_KEY": "sk_test_tests",
+    "PAYPAL_CLIENT_ID": "tests",
+    "PAYPAL_CLIENT_SECRET": "tests",
     "DEFAULT_FROM_EMAIL": "Whop <no-reply@resolution.example>",
     # Playwright runs an event loop in the thread of the test.
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from django.core.files.storage import default_storage
 from django.test import Client
 from pytest_django import Settings
 
@@ -50,8 +49,9 @@ def test_with_a_migration_to_run_it_is_not_ready_and_says_so(client):
 
 
 @pytest.mark.django_db
-def test_without_a_place_for_files_it_is_not_ready_and_says_so(client, monkeypatch):
-    monkeypatch.setattr(default_storage._wrapped, "location", "/proc/nothing")
+def test_without_a_place_for_files_it_is_not_ready_and_says_so(client, settings: Settings):
+    local = {**settings.STORAGES["default"], "OPTIONS": {"location": "/dev/null/files"}}
+    settings.STORAGES = {**settings.STORAGES, "default": local}
 
     status = answer(client)
 
