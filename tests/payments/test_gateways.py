@@ -294,8 +294,8 @@ class TestTrouble:
         kind: str,
         refunds: list[tuple[str, int]],
     ) -> None:
-        settings.GATEWAY_TIMEOUT = (2.0, 0.5)
-        sandbox.fault(provider, "refund.create", kind, seconds=2)
+        settings.GATEWAY_TIMEOUT = (2.0, 1.0)
+        sandbox.fault(provider, "refund.create", kind, seconds=3)
 
         with pytest.raises(Unknown):
             gateway_for(provider).refund(refund)
@@ -314,8 +314,8 @@ class TestTrouble:
         provider: str,
         kind: str,
     ) -> None:
-        settings.GATEWAY_TIMEOUT = (2.0, 0.5)
-        sandbox.fault(provider, "refund.create", kind, seconds=2, effect=False)
+        settings.GATEWAY_TIMEOUT = (2.0, 1.0)
+        sandbox.fault(provider, "refund.create", kind, seconds=3, effect=False)
 
         with pytest.raises(Unknown):
             gateway_for(provider).refund(refund)
@@ -591,8 +591,8 @@ class TestPayPalTokens:
         provider: str,
         kind: str,
     ) -> None:
-        settings.GATEWAY_TIMEOUT = (2.0, 0.5)
-        sandbox.fault("paypal", "token.create", kind, seconds=2, retry_after=9)
+        settings.GATEWAY_TIMEOUT = (2.0, 1.0)
+        sandbox.fault("paypal", "token.create", kind, seconds=3, retry_after=9)
 
         with pytest.raises(Unavailable) as trouble:
             gateway_for(provider).refund(refund)
@@ -695,7 +695,8 @@ def test_an_answer_that_is_not_the_providers_is_in_doubt(
 
 @pytest.mark.parametrize("provider", ["paypal"])
 def test_a_redirect_is_not_followed(refund: RefundRequest, settings: Settings) -> None:
-    handler = type("Handler", (_Odd,), {"answer": (302, b""), "seen": []})
+    seen: list[str] = []
+    handler = type("Handler", (_Odd,), {"answer": (302, b""), "seen": seen})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         settings.PAYPAL_API_BASE = f"http://127.0.0.1:{server.server_address[1]}"
@@ -705,7 +706,7 @@ def test_a_redirect_is_not_followed(refund: RefundRequest, settings: Settings) -
         server.shutdown()
 
     assert trouble.value.alert is True
-    assert handler.seen == [
+    assert seen == [
         "/v1/oauth2/token",
         f"/v2/payments/captures/{refund.charge_id}/refund",
     ]
