@@ -1,7 +1,5 @@
 """Every address of the project, or the app that has it."""
 
-from importlib.util import find_spec
-
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import views as auth
@@ -17,7 +15,11 @@ urlpatterns = [
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path(
         "password-reset/",
-        auth.PasswordResetView.as_view(extra_email_context=views.links_in_mail()),
+        auth.PasswordResetView.as_view(
+            email_template_name="registration/password_reset_email.txt",
+            html_email_template_name="registration/password_reset_email.html",
+            extra_email_context=views.links_in_mail(),
+        ),
         name="password_reset",
     ),
     path("password-reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
@@ -34,8 +36,7 @@ urlpatterns = [
     path("admin/login/", views.log_in_to_admin),
     path("admin/logout/", auth.LogoutView.as_view()),
     path("admin/", admin.site.urls),
+    path("", include("resolution.urls")),
 ]
-if find_spec("resolution.urls"):
-    urlpatterns.append(path("", include("resolution.urls")))
 if settings.DEMO:
     urlpatterns.append(path("dev/mailbox/", include(mailbox.urlpatterns)))

@@ -7,7 +7,7 @@ environment gives a DATABASE_URL or a REDIS_URL, that server is used.
 
 import fcntl
 import os
-import tempfile
+import shutil
 from pathlib import Path
 from typing import TextIO
 
@@ -27,18 +27,17 @@ def hold_a_state_folder() -> Path:
             lock.close()
             continue
         held.append(lock)
+        shutil.rmtree(folder / "media", ignore_errors=True)
         return folder
     raise RuntimeError("A hundred runs of the tests at once are enough.")
 
 
 # The workers of pytest-xdist inherit what the first process has put here.
 if "RESOLUTION_TEST_STATE" not in os.environ:
-    os.environ |= {
-        "RESOLUTION_TEST_STATE": str(hold_a_state_folder()),
-        "MEDIA_ROOT": tempfile.mkdtemp(prefix="resolution-test-media-"),
-    }
+    os.environ["RESOLUTION_TEST_STATE"] = str(hold_a_state_folder())
 os.environ |= {
     "VAR_DIR": os.environ["RESOLUTION_TEST_STATE"],
+    "MEDIA_ROOT": os.environ["RESOLUTION_TEST_STATE"] + "/media",
     "DEMO": "0",
     "DEBUG": "0",
     "SECRET_KEY": "known to everyone who reads the tests",

@@ -89,8 +89,7 @@ def test_a_deep_folder_works_too(tmp_path: Path):
     assert answers(servers) == (False, False)
 
 
-def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path):
-    servers = Embedded(tmp_path / "state", durable=False)
+def test_a_folder_of_somebody_else_is_not_used(servers: Embedded, tmp_path: Path):
     servers.state.mkdir()
     servers.valkey_folder.symlink_to(tmp_path)
 
