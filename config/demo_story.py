@@ -1,4 +1,4 @@
-"""Who is who in the demo, what was paid, and what became of it. Only data: demo_history.py tells it.
+"""Who is who in the demo, what was paid, and what became of it: data that demo_history.py tells.
 
 Days and hours count back from the moment of loading, or on from the entry before; amounts are minor
 units. People, shops and addresses are made up.
@@ -269,11 +269,13 @@ STORIES = [
                 "You left after forty minutes."),
             Act(18, "buyer", "appeal", "I left because a chat message said that there would be no "
                 "live part that day.", ("chat.png",)),
-            Act(26, "priya", "decide", "The chat shows that the live hour was canceled on that day. "
-                "Half of the workshop was given, so half goes back.", gives=(Remedy.REFUND, 7450)),
+            Act(26, "priya", "decide", "The chat shows that the live hour was canceled on that "
+                "day. Half of the workshop was given, so half goes back.",
+                gives=(Remedy.REFUND, 7450)),
             Act(30, "marta", "appeal", "Everyone was offered the next live date instead."),
-            Act(29, "judith", "decide_final", "The offer came three weeks later. A live workshop was "
-                "sold and not given, so the whole price goes back.", gives=(Remedy.REFUND, 14900)),
+            Act(29, "judith", "decide_final", "The offer came three weeks later. A live workshop "
+                "was sold and not given, so the whole price goes back.",
+                gives=(Remedy.REFUND, 14900)),
         ),
         files=("invoice.pdf",),
     ),
@@ -373,25 +375,26 @@ STORIES = [
         "daniel", "portrait", PAYPAL, 14.2, UNACCEPTABLE,
         "The sound of lessons 3, 4 and 6 is so low that I can’t follow them.",
         (
-            Act(24 * 7 + 30, "priya", "decide", "Three of nine lessons cannot be used, and the shop "
-                "did not answer. A third of the price goes back.", gives=(Remedy.REFUND, 6300)),
+            Act(24 * 7 + 30, "priya", "decide", "Three of nine lessons cannot be used, and the "
+                "shop did not answer. A third of the price goes back.",
+                gives=(Remedy.REFUND, 6300)),
         ),
         files=("volume.png",),
     ),
     Story(
-        "liam", "overlays", STRIPE, 12.1, NOT_AS_DESCRIBED,
+        "liam", "overlays", STRIPE, 8.0, NOT_AS_DESCRIBED,
         "Half of the overlays have a watermark.",
         (
             Act(30, "amara", "deny", "Only the previews have one. The full files are in the second "
                 "folder."),
-            Act(40, "buyer", "appeal", "The second folder holds the same files. Here is a picture of "
-                "both.", ("folders.png",)),
+            Act(40, "buyer", "appeal", "The second folder holds the same files. Here is a picture "
+                "of both.", ("folders.png",)),
             Act(44, "omar", "decide", "Both folders do hold the previews. The price is given as "
                 "credits.", gives=(Remedy.CREDIT, 4500)),
         ),
     ),
     Story(
-        "ruth", "templates", STRIPE, 9.2, UNACCEPTABLE,
+        "ruth", "templates", STRIPE, 5.2, UNACCEPTABLE,
         "The templates only open in a program that costs more than they do.",
         (Act(60, "marta", "accept", "Fair. We’ll say so on the page."),),
         refund_fails=True,
@@ -408,7 +411,7 @@ STORIES = [
         files=("queue.png",),
     ),
     Story(
-        "kenji", "grain", STRIPE, 10.4, NOT_AS_DESCRIBED,
+        "kenji", "grain", STRIPE, 4.9, NOT_AS_DESCRIBED,
         "Eleven films are on the page. The download has seven.",
         (
             Act(26, "felix", "deny", "The other four come with the next update, which is free."),
@@ -433,7 +436,7 @@ STORIES = [
              "is ready."),),
     ),
     Story(
-        "ruth", "review", PAYPAL, 13.7, UNACCEPTABLE,
+        "ruth", "review", PAYPAL, 8.6, UNACCEPTABLE,
         "The review was the same advice that is in the free guide, word by word.",
         (
             Act(40, "marta", "deny", "The plan was written for you. I can’t refund work that is "
@@ -447,13 +450,13 @@ STORIES = [
         ),
     ),
     Story(
-        "sofia", "portrait", STRIPE, 12.9, NOT_AS_DESCRIBED,
+        "sofia", "portrait", STRIPE, 10.4, NOT_AS_DESCRIBED,
         "“One lamp and one window” turns out to need three lamps from lesson 4 on.",
         (
             Act(24 * 7 + 26, "priya", "decide", "Lessons 4 to 9 need more than the page says, but "
                 "they can be followed. There is no refund.", gives=(Remedy.NONE, 0)),
-            Act(29, "buyer", "appeal", "I bought it because I have one lamp. Two thirds of it are of "
-                "no use to me."),
+            Act(29, "buyer", "appeal", "I bought it because I have one lamp. Two thirds of it are "
+                "of no use to me."),
         ),
     ),
     # ── Between buyer and creator ─────────────────────────────────────────────────────────────────
@@ -461,8 +464,8 @@ STORIES = [
         "liam", "clinic", STRIPE, 5.8, NOT_RECEIVED,
         "I sent my page in two weeks ago, and there is still no video.",
         (
-            Act(19, "theo", "request_info", "Could you send the link of the page once more? The one "
-                "we have gives an error."),
+            Act(19, "theo", "request_info", "Could you send the link of the page once more? The "
+                "one we have gives an error."),
             Act(31, "buyer", "reply", "It’s https://liam-bakes.example/ and it works for me.",
                 ("bakery.png",)),
         ),
