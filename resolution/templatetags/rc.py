@@ -1,8 +1,8 @@
 """The small parts every page is made of: icons, people, states, clocks, dates, money.
 
-Pure presentation: each tag turns plain values into a finished string. No queries, no permissions and no rules of
-a case; what a page says is decided by its view, and the larger parts are the partials in `templates/rc/`, each of
-which names its context in the comment at its head.
+Pure presentation: each tag turns plain values into a finished string. No queries, no permissions
+and no rules of a case; what a page says is decided by its view, and the larger parts are the
+partials in `templates/rc/`, each of which names its context in the comment at its head.
 """
 
 import zlib
@@ -19,7 +19,7 @@ from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 from django.utils.text import wrap
 
 from marketplace import clock
@@ -43,7 +43,7 @@ MONTHS = (
 )
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-# Who acts, and the shape that stands for them: buyer a circle, creator a square, the platform a hexagon.
+# Who acts, and the shape that stands for them: a circle, a square, or the platform's hexagon.
 SHAPES = {"buyer": "buyer", "creator": "creator", "staff": "whop", "system": "whop", "whop": "whop"}
 SIZES = {"": "", "xs": " who--xs", "s": " who--s", "m": " who--m", "l": " who--l"}
 
@@ -56,6 +56,9 @@ TONE_ICONS = {
     "bad": "alert",
     "calm": "clock",
 }
+# The cells of a clock.
+GONE, TODAY, LEFT = '<i class="on"></i>', '<i class="now"></i>', "<i></i>"
+UNSEEN = SafeString('aria-hidden="true"')
 FILE_ICONS = {"image": "image", "video": "video", "pdf": "file", "file": "file"}
 
 
@@ -68,12 +71,12 @@ def _sprite() -> str:
 @register.simple_tag
 @lru_cache(maxsize=512)
 def icon(name: str, css: str = "", label: str = "") -> SafeString:
-    """One icon of static/img/icons.svg, hidden from screen readers unless `label` says what it means."""
-    meaning = format_html('role="img" aria-label="{}"', label) if label else 'aria-hidden="true"'
+    """One icon of static/img/icons.svg, unseen by screen readers unless `label` says what it is."""
+    meaning = format_html('role="img" aria-label="{}"', label) if label else UNSEEN
     return format_html(
         '<svg class="{}" viewBox="0 0 20 20" {}><use href="{}#i-{}"></use></svg>',
         f"icon {css}".rstrip(),
-        mark_safe(meaning),
+        meaning,
         _sprite(),
         name,
     )
@@ -101,9 +104,10 @@ def initials(name: str) -> str:
 
 @register.simple_tag
 def who(party: str, name: str = "", size: str = "") -> SafeString:
-    """The badge of a person: the shape says which side, the letters say who. The name itself is text beside it.
+    """The badge of a person: the shape says which side, the letters say who.
 
-    `party` is buyer, creator, staff or system; `size` is xs, s, m, "" or l.
+    It is hidden from screen readers, since the name itself stands beside it as text. `party` is
+    buyer, creator, staff or system; `size` is xs, s, m, "" or l.
     """
     return format_html(
         '<span class="who who--{}{}" aria-hidden="true">{}</span>',
@@ -149,11 +153,11 @@ def meter(
 ) -> SafeString:
     """One cell per day of a clock: days gone solid, today hatched, the rest pale.
 
-    `day` counts from 1; above `total` the time is up and every cell is solid. `label` replaces "Day 4 of 7".
+    `day` counts from 1; above `total` the time is up and every cell is solid. `label` replaces
+    "Day 4 of 7".
     """
-    cells = "".join(
-        '<i class="on"></i>' if cell < day else '<i class="now"></i>' if cell == day else "<i></i>"
-        for cell in range(1, total + 1)
+    cells = SafeString("").join(
+        GONE if cell < day else TODAY if cell == day else LEFT for cell in range(1, total + 1)
     )
     words = label or ("Time is up" if day > total else f"Day {day} of {total}")
     return format_html(
@@ -161,7 +165,7 @@ def meter(
         " meter--s" if small else "",
         tone,
         words,
-        mark_safe(cells),
+        SafeString(cells),
     )
 
 
@@ -247,7 +251,7 @@ def time_zone_name() -> str:
 
 @register.simple_tag
 def money(minor: int, currency: str, signed: bool = False) -> str:
-    """An exact amount in the currency's own decimals; `signed` puts + or − before it, as ledgers do."""
+    """An exact amount in the currency's own decimals; `signed` puts + or − before it."""
     if not signed:
         return format_money(minor, currency)
     return f"{'−' if minor < 0 else '+' if minor else ''}{format_money(abs(minor), currency)}"
@@ -266,7 +270,7 @@ def filesize(size: int) -> str:
 
 @register.simple_tag
 def problems(form: Any) -> list[Mapping[str, str | Promise]]:
-    """What a bound form has against its input, in reading order: `{"href": "#id_amount", "text": …}` each.
+    """What a bound form has against its input, in reading order: a link to the control and a text.
 
     A group of choices has no single control, so its link goes to the error's own text.
     """

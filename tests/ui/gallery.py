@@ -1,10 +1,10 @@
-"""Every part of the pages with made-up contents, served as pages: what the tests of this folder look at.
+"""Every part of the pages with made-up contents: what the tests of this folder look at.
 
-Used as a URLconf. `people` are only names here; nothing is read from the database.
+Used as a URLconf. Nothing is read from the database.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -45,7 +45,7 @@ ARABIC = "ليلى حداد"
 
 
 def july(day: int, hour: int = 12, minute: int = 0) -> datetime:
-    """A moment in July of the present year, on the east coast: the sentences around it are made up too."""
+    """A moment in July of the present year, on the east coast."""
     return datetime(clock.now().year, 7, day, hour, minute, tzinfo=EASTERN)
 
 
@@ -156,7 +156,8 @@ TURN = {
     "tone": "turn",
     "label": "Your turn",
     "title": "Answer Sideproject Club by Friday, July 17, 6:05 PM EDT",
-    "body": "They asked which calls you mean. If you don’t answer, Whop reviews the case with what it has.",
+    "body": "They asked which calls you mean. If you don’t answer, Whop reviews the case with "
+    "what it has.",
     "clock_left": "Day 4 of 7",
     "clock_right": "3 days left",
     "day": 4,
@@ -170,11 +171,12 @@ TURN = {
         ("Whop review", "If needed", "maybe"),
         ("Closed", "", ""),
     ],
-    "now_line": format_html("<b>Now:</b> your answer. <b>Next:</b> Whop reviews."),
+    "now_line": format_html("<b>Now:</b> {}. <b>Next:</b> Whop reviews.", "your answer"),
 }
 CREATOR_TURN = TURN | {
     "title": "Reply to Theo by tomorrow, July 15, 9:12 AM EDT",
-    "body": "Accept, deny, or request more details. If you don’t reply, Whop decides with what’s here.",
+    "body": "Accept, deny, or request more details. If you don’t reply, Whop decides with "
+    "what’s here.",
     "clock_left": "Day 7 of 7",
     "clock_right": "22 hours left",
     "day": 7,
@@ -358,7 +360,8 @@ EMAIL = {
         "Reply by <strong>{}</strong>. If you don’t, Whop decides with what’s in the case.",
         "Wednesday, July 15, 9:12 AM EDT",
     ),
-    "lead_text": "Reply by Wednesday, July 15, 9:12 AM EDT. If you don't, Whop decides with what's in the case.",
+    "lead_text": "Reply by Wednesday, July 15, 9:12 AM EDT. If you don't, Whop decides with "
+    "what's in the case.",
     "day": 1,
     "days": 7,
     "clock": "Day 1 of 7",
@@ -369,8 +372,8 @@ EMAIL = {
         ("Case", "reso_7B2HNP"),
     ],
     "quote_label": "Theo wrote",
-    "quote": "I booked a portfolio review on July 1. The page says “written feedback within 5 days”. "
-    "I sent my link the same day & have had nothing back.",
+    "quote": "I booked a portfolio review on July 1. The page says “written feedback within 5 "
+    "days”. I sent my link the same day & have had nothing back.",
     "quote_note": "2 files attached in the case.",
     "button_label": "Respond to Theo",
     "button_href": "https://example.com/dash/resolution-center/cases/reso_7B2HNP/",
@@ -396,7 +399,7 @@ DECISION_EMAIL = EMAIL | {
 
 
 def page(name: str, request: HttpRequest | None = None, **context: Any) -> str:
-    """One of the pages beside this file, rendered as a buyer's browser on the east coast gets it."""
+    """One of the pages beside this file, as a reader on the east coast gets it."""
     with timezone.override(EASTERN):
         template = engines["django"].from_string((PAGES / f"{name}.html").read_text())
         return template.render({"user": MAYA} | context, request)
@@ -451,9 +454,7 @@ def refused_case(request: HttpRequest | None = None) -> str:
             "description": "not what I wanted",
         }
     )
-    form.add_error(
-        "files", "“call-recording-june.mp4” is 61 MB. Choose a file smaller than 25 MB."
-    )
+    form.add_error("files", "“call-recording-june.mp4” is 61 MB. Choose a file smaller than 25 MB.")
     return page(
         "open-case",
         request,
@@ -596,4 +597,3 @@ urlpatterns = [
     path("password-reset/", auth.PasswordResetView.as_view(), name="password_reset"),
     path("admin/", admin.site.urls),
 ]
-NOW = datetime(2026, 7, 14, 14, 20, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The pages in Chromium, under the product's own security headers: accessible, and without a refused resource.
+"""The pages in Chromium, under the product's own security headers: accessible, nothing refused.
 
 `UI_SHOTS=folder pytest tests/ui/test_in_the_browser.py` also saves a picture of each.
 """
@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.urls("tests.ui.gallery"),
 ]
 WIDTHS = {"narrow": 390, "wide": 1280}
-ERROR_PAGES = {"not-found": 404}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def look(chromium: Any) -> Iterator[Any]:
-    """Open an address at a width and in a theme, and answer the page with what it complained about."""
+    """Open an address at a width and in a theme; the page answered holds its complaints."""
     contexts = []
 
     def open_page(address: str, width: int, theme: str, html: str = "") -> Any:
@@ -60,8 +59,9 @@ def save_picture(page: Any, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
-def violations(page: Any) -> list[str]:
-    results = axe.Axe().run(page).response["violations"]
+def violations(page: Any, without: tuple[str, ...] = ()) -> list[str]:
+    options = {"rules": {rule: {"enabled": False} for rule in without}}
+    results = axe.Axe().run(page, options=options).response["violations"]
     return [
         f"{found['id']}: {node['html']} {node['failureSummary']}"
         for found in results
@@ -74,13 +74,14 @@ def violations(page: Any) -> list[str]:
 @pytest.mark.parametrize("name", sorted(gallery.SHOWN))
 def test_a_page_is_accessible_and_fits(live_server, look, name, width, theme):
     html = gallery.SHOWN[name](None) if name.startswith("email") else ""
+    without = ("landmark-one-main", "region") if html else ()  # the mail program has those
     address = f"{live_server.url}/ui/{name}/"
 
     page = look(address, WIDTHS[width], theme, html)
     save_picture(page, f"{name}-{WIDTHS[width]}-{theme}")
 
     assert page.complaints == []
-    assert violations(page) == []
+    assert violations(page, without) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]
 
 
@@ -144,12 +145,13 @@ def test_a_form_is_sent_once(live_server, look):
     page = look(f"{live_server.url}/ui/hub-case/", 1280, "light")
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.method))
-    page.route("**/*", lambda route: None)  # the answer never comes
+    page.route("**/*", lambda route: route.fulfill(status=204))  # the browser stays on the page
 
-    page.get_by_role("button", name="Send answer").dblclick(no_wait_after=True)
+    page.get_by_role("button", name="Send answer").dblclick()
+    page.wait_for_load_state("networkidle")
 
-    assert sent == ["POST"]
     assert page.get_by_role("button", name="Send answer").get_attribute("aria-busy") == "true"
+    assert sent == ["POST"]
 
 
 def test_the_stock_administration_works_under_our_bar(live_server, look, django_user_model):
@@ -160,6 +162,7 @@ def test_the_stock_administration_works_under_our_bar(live_server, look, django_
     page.get_by_label("Email").fill("sam@example.com")
     page.get_by_label("Password").fill("a long password")
     page.get_by_role("button", name="Log in").click()
+    page.wait_for_load_state("networkidle")
     save_picture(page, "admin-index")
     page.goto(f"{live_server.url}/admin/auth/group/add/", wait_until="networkidle")
     save_picture(page, "admin-change")
@@ -170,4 +173,4 @@ def test_the_stock_administration_works_under_our_bar(live_server, look, django_
 
     assert page.complaints == []
     assert page.locator(".staffbar__brand").inner_text() == "Administration"
-    assert page.locator("#result_list th a").all_inner_texts() == ["Reviewers"]
+    assert page.locator("#result_list tbody th a").all_inner_texts() == ["Reviewers"]
