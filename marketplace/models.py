@@ -135,9 +135,7 @@ class Product(models.Model):
     description = models.TextField(blank=True)
     price_minor = models.BigIntegerField(help_text="In the currency's smallest unit.")
     currency = models.CharField(max_length=3)
-    interval = models.CharField(
-        max_length=5, choices=Interval.choices, default=Interval.ONCE
-    )
+    interval = models.CharField(max_length=5, choices=Interval.choices, default=Interval.ONCE)
 
     def __str__(self) -> str:
         return self.name

@@ -16,7 +16,7 @@ def new_public_id(prefix: str) -> str:
     return prefix + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
 
 
-class PublicIdField(models.CharField):  # type: ignore[type-arg]
+class PublicIdField(models.CharField):
     """A unique, unchangeable id with a prefix, filled in on creation.
 
     Its column type is spelled out in full because Django adds a second, `LIKE`-only index to every

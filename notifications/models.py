@@ -1,4 +1,4 @@
-"""One row for each message that has to leave, unique by the event, the recipient and the channel."""
+"""One row for each message that has to leave, unique by event, recipient and channel."""
 
 from django.conf import settings
 from django.db import models
@@ -11,7 +11,7 @@ class Notification(models.Model):
     """A message to one person over one channel, and how far it has come.
 
     It holds no words: `kind` and `about` name what happened, and the words are made when it leaves.
-    Its public id is also the e-mail's Message-ID, so a repeat after an unclear answer is the same mail.
+    Its public id is the e-mail's Message-ID: a repeat after an unclear answer is the same mail.
     """
 
     class Channel(models.TextChoices):

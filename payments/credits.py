@@ -22,9 +22,7 @@ def grant(
     if known:
         return known
     with transaction.atomic():
-        left = (
-            F("amount_minor") - F("refunded_minor") - F("reserved_minor") - F("credited_minor")
-        )
+        left = F("amount_minor") - F("refunded_minor") - F("reserved_minor") - F("credited_minor")
         booked = (
             Payment.objects.filter(pk=payment.pk)
             .alias(left=left)

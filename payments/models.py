@@ -1,4 +1,4 @@
-"""Payments, their refunds, and the credits ledger. What moves them is in refunds.py and credits.py."""
+"""Payments, refunds, and the credits ledger. What moves them is in refunds.py and credits.py."""
 
 from typing import ClassVar
 
@@ -154,9 +154,7 @@ class Refund(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=["key"], name="refund_key_once"),
-            models.CheckConstraint(
-                condition=Q(amount_minor__gt=0), name="refund_gives_something"
-            ),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0), name="refund_gives_something"),
             models.UniqueConstraint(
                 fields=["provider_id"], condition=~Q(provider_id=""), name="refund_provider_id_once"
             ),
@@ -214,7 +212,7 @@ class CreditAccount(models.Model):
 
 
 class CreditTransfer(models.Model):
-    """One booking of the credits ledger; its entries add up to nothing. Never changed, never removed."""
+    """One booking of the credits ledger: its entries add up to nothing. Never changed."""
 
     public_id = PublicIdField("cred_")
     key = models.CharField(max_length=120, help_text="The same key is the same booking.")
@@ -226,9 +224,7 @@ class CreditTransfer(models.Model):
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=["key"], name="credit_transfer_key_once"),
-        )
+        constraints = (models.UniqueConstraint(fields=["key"], name="credit_transfer_key_once"),)
 
     def __str__(self) -> str:
         return self.public_id

@@ -187,9 +187,7 @@ def settle(refund_id: int, answer: RefundAnswer, *, token: uuid.UUID | None) -> 
         refund.failure_code = answer.failure_code or answer.pending_reason
         refund.failure_message = answer.failure_message
         refund.lease_token = refund.lease_until = refund.in_doubt_since = None
-        refund.next_attempt_at = (
-            timezone.now() + LOOK_AGAIN if after in Refund.IN_FLIGHT else None
-        )
+        refund.next_attempt_at = timezone.now() + LOOK_AGAIN if after in Refund.IN_FLIGHT else None
         if after not in Refund.RESERVING and before != after:
             refund.settled_at = clock.now()
         refund.save()

@@ -200,8 +200,8 @@ def take_step_on_all(
 ) -> list[int]:
     """Take the same step of the system on every case that it is still open to; answer their ids.
 
-    Cases that somebody else holds are left for the next sweep, and so are those that refuse. Rules, timeline and messages are
-    those of `take_step`: only the number of rows per statement differs.
+    Cases that somebody else holds are left for the next sweep, and so are those that refuse.
+    Rules, timeline and messages are those of `take_step`.
     """
     done: list[int] = []
     for start in range(0, len(case_ids), BATCH):
@@ -216,7 +216,7 @@ def take_step_on_all(
                 try:
                     batch.append(_run(case, step, act_for(case), now, (), None))
                 except StepRefused as reason:
-                    log.error("%s of %s is stuck: %s", step, case.public_id, reason)
+                    log.warning("%s of %s is stuck: %s", step, case.public_id, reason)
             _write(batch)
         done += [taken.case.pk for taken in batch]
     return done
@@ -345,7 +345,7 @@ def in_business_days(start: datetime, days: int) -> datetime:
     end = start
     while days:
         end += timedelta(days=1)
-        days -= end.weekday() < 5  # noqa: PLR2004
+        days -= end.weekday() < 5
     return end
 
 
@@ -450,8 +450,10 @@ def _to_be_closed(case: Case) -> bool:
 
 def _update(cases: Sequence[Case]) -> None:
     """One UPDATE for any number of cases, each with its own values."""
-    columns = [Case._meta.get_field(name) for name in WRITTEN]
-    arrays = [[column.get_prep_value(getattr(c, column.attname)) for c in cases] for column in columns]
+    columns: list[Any] = [Case._meta.get_field(name) for name in WRITTEN]
+    arrays = [
+        [column.get_prep_value(getattr(c, column.attname)) for c in cases] for column in columns
+    ]
     names = [column.column for column in columns]
     types = [_array_type(column) for column in columns]
     with connection.cursor() as cursor:
@@ -630,5 +632,5 @@ def with_news_of_refunds(limit: int = BATCH) -> list[int]:
         remedy=Remedy.REFUND,
         refund__state__in=[Refund.State.FAILED, Refund.State.CANCELED],
     )
-    ids = (handed.values_list("pk") | arrived.values_list("pk") | failed.values_list("pk"))
+    ids = handed.values_list("pk") | arrived.values_list("pk") | failed.values_list("pk")
     return [pk for (pk,) in ids[:limit]]

@@ -9,7 +9,7 @@ from payments.models import Payment
 
 
 class NotEligible(Exception):
-    """A case cannot be opened for this payment; the text says why, to the buyer."""
+    """No case can be opened for this payment; the text says why, to the buyer."""
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -30,7 +30,7 @@ def check(payment: Payment, buyer: User, *, now: datetime, has_case: bool) -> No
     if payment.buyer_id != buyer.pk:
         raise NotEligible("not_yours", "This payment isn’t yours.")
     if has_case:
-        raise NotEligible("has_case", "This payment already has a case. Each payment can have one.")
+        raise NotEligible("has_case", "This payment already has a case. Each can have one.")
     if payment.processor == Payment.Processor.CRYPTO:
         raise NotEligible(
             "crypto", "Crypto payments can’t be reversed, so a case can’t refund them."
@@ -61,9 +61,7 @@ def check(payment: Payment, buyer: User, *, now: datetime, has_case: bool) -> No
         )
 
 
-def why_not(
-    payment: Payment, buyer: User, *, now: datetime, has_case: bool
-) -> NotEligible | None:
+def why_not(payment: Payment, buyer: User, *, now: datetime, has_case: bool) -> NotEligible | None:
     """The reason why a case cannot be opened, or None when it can."""
     try:
         check(payment, buyer, now=now, has_case=has_case)

@@ -4,7 +4,9 @@ Read this first. A step is a row (from where, to where, by whom, under which gua
 effects) and a body that only sets fields on the case. `cases.take_step` is what runs it.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
@@ -214,11 +216,16 @@ class Lifecycle(models.Model):
     decided_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
 
+    if TYPE_CHECKING:  # django-fsm adds these to the class
+
+        def get_available_state_transitions(self) -> Iterable[Any]: ...
+        def get_available_user_state_transitions(self, user: Actor) -> Iterable[Any]: ...
+
     currency: str
     asked_minor: int
     first_decider_id: int | None
     as_of: datetime
-    """The moment by which guards judge; the door sets it from the database, a page from the clock."""
+    """The moment by which guards judge: the door takes the database's, a page the clock's."""
 
     class Meta:
         abstract = True
@@ -240,9 +247,7 @@ class Lifecycle(models.Model):
     def _decide(self, act: Act, *, final: bool) -> None:
         assert act.verdict, "a decision needs a verdict"
         self.remedy, self.remedy_minor = act.verdict.remedy, act.verdict.amount_minor
-        self.outcome = (
-            Outcome.CREATOR_WON if self.remedy == Remedy.NONE else Outcome.BUYER_WON
-        )
+        self.outcome = Outcome.CREATOR_WON if self.remedy == Remedy.NONE else Outcome.BUYER_WON
         self.decided_by, self.decided_at, self.final = act.actor.party, self.as_of, final
         self.review_reason = ReviewReason.NONE
 
@@ -395,7 +400,7 @@ class Lifecycle(models.Model):
                 custom=effects("Accept the decision", words=Words.NONE, moves_money=True,
                                waits_on=next_after_decision, tells=told_when_final))  # fmt: skip
     def accept_decision(self, act: Act) -> None:
-        """A side gives up its appeal; when nobody is left who could appeal, the decision is final."""
+        """A side gives up its appeal; when nobody could appeal any more, the decision is final."""
         if act.actor.party == BUYER:
             self.buyer_accepted = True
         else:

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -19,7 +18,7 @@ from resolution.lifecycle import IN_REVIEW, Lifecycle
 from resolution.terms import Actor, Party, Reason, State
 
 if TYPE_CHECKING:
-    from django.db.models.manager import RelatedManager
+    from django.db.models.fields.related_descriptors import RelatedManager
 
 
 class CaseQuerySet(models.QuerySet["Case"]):
@@ -37,12 +36,10 @@ class CaseQuerySet(models.QuerySet["Case"]):
 
     def needs_creator(self) -> "CaseQuerySet":
         """Whose next move is the creator's: an answer is due from them."""
-        return self.filter(
-            waiting_on=Party.CREATOR, state__in=[State.AWAITING_CREATOR, *IN_REVIEW]
-        )
+        return self.filter(waiting_on=Party.CREATOR, state__in=[State.AWAITING_CREATOR, *IN_REVIEW])
 
     def needs_buyer(self) -> "CaseQuerySet":
-        """Whose next move is the buyer's: an answer is due, or a creator's denial can be appealed."""
+        """Whose next move is the buyer's: an answer is due, or a denial can be appealed."""
         return self.filter(waiting_on=Party.BUYER).filter(
             Q(state__in=[State.MORE_INFO, *IN_REVIEW])
             | Q(state=State.DECIDED, decided_by=Party.CREATOR)
@@ -90,9 +87,7 @@ class Case(Lifecycle):
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=["payment"], name="case_once_per_payment"),
-            models.CheckConstraint(
-                condition=Q(state__in=State.values), name="case_state_is_known"
-            ),
+            models.CheckConstraint(condition=Q(state__in=State.values), name="case_state_is_known"),
             models.CheckConstraint(
                 condition=Q(waiting_on__in=Party.values), name="case_waits_on_a_party"
             ),
@@ -129,7 +124,7 @@ class Case(Lifecycle):
         return self.public_id
 
     def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        """Read the row again; the protected state is taken out first, for it refuses to be set twice."""
+        """Read the row again; the protected state is taken out first, or it refuses to be set."""
         self.__dict__.pop("state", None)
         super().refresh_from_db(*args, **kwargs)
 
@@ -281,13 +276,10 @@ class Rule(models.Model):
                 deferrable=models.Deferrable.DEFERRED,
             ),
             models.CheckConstraint(
-                condition=Q(maximum_minor__isnull=True)
-                | Q(maximum_minor__gt=0) & ~Q(currency=""),
+                condition=Q(maximum_minor__isnull=True) | Q(maximum_minor__gt=0) & ~Q(currency=""),
                 name="rule_maximum_has_a_currency",
             ),
         )
 
     def __str__(self) -> str:
         return self.name
-
-

@@ -1,0 +1,74 @@
+"""The creator's answer to a request, and the forms that only ask "are you sure?"."""
+
+from typing import Any
+from uuid import uuid4
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from resolution.forms.messages import MessageField, WithFiles
+
+ANSWERS = (
+    ("accept", "Accept and refund"),
+    ("request_info", "Request more details"),
+    ("deny", "Deny the request"),
+)
+MISSING = {"request_info": "Write what you need to know.", "deny": "Write why you deny it."}
+
+
+class RespondForm(WithFiles):
+    """Accept, ask or deny: one choice, the message that goes with it, and up to three files.
+
+    Every answer has a text of its own on the page, so that changing one's mind loses nothing; only
+    the one that goes with the choice is sent. A button that contradicts the choice is refused.
+    """
+
+    action = forms.ChoiceField(
+        label="Your response",
+        choices=ANSWERS,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose what to do: accept, request more details, or deny."},
+    )
+    accept_message = MessageField(label="Message to the buyer", required=False, rows=3)
+    request_info_message = MessageField(
+        label="What do you need to know?",
+        required=False,
+        rows=3,
+        help_text="Ask for what you need to decide. The buyer gets a fresh clock to answer, "
+        "then it’s your turn again.",
+    )
+    deny_message = MessageField(
+        label="Why not?",
+        required=False,
+        rows=3,
+        help_text="Answer what the buyer says went wrong. If they appeal, this is read first.",
+    )
+    field_order = ("action", "accept_message", "request_info_message", "deny_message", "files")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        action = cleaned.get("action")
+        pressed = self.data.get("do")
+        if action and pressed and pressed != action:
+            raise ValidationError("The button doesn’t match what you chose. Choose once more.")
+        field = f"{action}_message"
+        if action in MISSING and field not in self.errors and not cleaned.get(field):
+            self.add_error(field, MISSING[action])
+        return cleaned
+
+    @property
+    def step(self) -> str:
+        """The step of the lifecycle that was chosen."""
+        return str(self.cleaned_data["action"])
+
+    @property
+    def message(self) -> str:
+        """The words that go with the choice."""
+        return str(self.cleaned_data[f"{self.step}_message"])
+
+
+class ConfirmForm(forms.Form):
+    """A button that says yes to something which cannot be undone."""
+
+    form_key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4, required=False)
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)

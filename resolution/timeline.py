@@ -1,0 +1,412 @@
+"""The timeline as one reader sees it: an entry or two for each event, for `rc/_timeline.html`.
+
+Both sides read the same facts; only "you" and the direction of the money differ. What a field of an
+entry means stands at the head of the partial that draws it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils.dateparse import parse_datetime
+
+from payments.money import format_money
+from resolution.models import Attachment, Case, Event
+from resolution.templatetags.rc import when_text
+from resolution.terms import Party, Remedy, State
+from resolution.words import platform
+
+BUYER, CREATOR, STAFF, SYSTEM, NOBODY = Party
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """An attachment, for `rc/_file.html`."""
+
+    name: str
+    kind: str
+    size: int
+    href: str = ""
+    note: str = ""
+    remove_name: str = ""
+    remove_value: str = ""
+
+
+@dataclass
+class Entry:
+    """One entry of the timeline; `kind` chooses the partial."""
+
+    kind: str
+    id: str
+    at: datetime
+    party: str = ""
+    who_name: str = ""
+    is_you: bool = False
+    role_line: str = ""
+    text: str = ""
+    files: Sequence[FileRow] = ()
+    automatic: bool = False
+    tag_icon: str = ""
+    tag_lead: str = ""
+    tag_strong: str = ""
+    tag_text: str = ""
+    tone: str = "calm"
+    icon: str = ""
+    lead: str = ""
+    strong: str = ""
+    amount_text: str = ""
+    link_href: str = ""
+    link_label: str = ""
+    verdict: dict[str, Any] = field(default_factory=dict)
+
+
+def events_of(case: Case, reader: str) -> list[Event]:
+    """The events that a reader may see, in order, with their actors and files: two queries."""
+    events = case.events.select_related("actor").prefetch_related("attachments").order_by("seq")
+    if reader != STAFF:
+        events = events.filter(staff_only=False)
+    return list(events)
+
+
+def file_row(attachment: Attachment) -> FileRow:
+    return FileRow(
+        name=attachment.filename,
+        kind=attachment.kind,
+        size=attachment.size,
+        href=reverse("attachment", args=[attachment.public_id]),
+    )
+
+
+def entries(case: Case, events: Iterable[Event], reader: str) -> list[Entry]:
+    """What the reader sees, oldest first."""
+    told: list[Entry] = []
+    for event in events:
+        told += _Told(case, event, reader).entries()
+    return told
+
+
+class _Told:
+    """One event put into words for one reader."""
+
+    def __init__(self, case: Case, event: Event, reader: str) -> None:
+        self.case, self.event, self.reader = case, event, reader
+        self.data = event.data
+        self.buyer = "you" if reader == BUYER else case.buyer.first_name
+        self.Buyer = "You" if reader == BUYER else case.buyer.first_name
+        self.creator = "you" if reader == CREATOR else case.company.name
+        self.Creator = "You" if reader == CREATOR else case.company.name
+
+    def entries(self) -> list[Entry]:
+        main: Callable[[], Entry] = getattr(self, f"_{self.event.step}")
+        return [main(), *self._money_entries()]
+
+    # ── Pieces ────────────────────────────────────────────────────────────────────────────────────
+
+    def _amount(self) -> str:
+        return format_money(self.data.get("amount_minor", 0), self.case.currency)
+
+    def _until(self, style: str = "datetime") -> str:
+        due = parse_datetime(self.data.get("due_at") or "")
+        return when_text(due, style) if due else ""
+
+    def _entry(self, kind: str, **fields: Any) -> Entry:
+        return Entry(kind, self.event.public_id, self.event.created_at, **fields)
+
+    def _status(self, strong: str, text: str = "", *, icon: str = "flag", **fields: Any) -> Entry:
+        return self._entry("status", strong=strong, text=text, icon=icon, **fields)
+
+    def _said(self, role: str = "", **tag: str) -> Entry:
+        """The words of a side with the act below; without words, the act alone."""
+        event, case = self.event, self.case
+        party = event.party if event.party != SYSTEM else CREATOR
+        person = event.actor.name if event.actor else ""
+        names = {BUYER: case.buyer.name, CREATOR: case.company.name, STAFF: platform()}
+        roles = {BUYER: "Buyer", CREATOR: "Creator", STAFF: f"{platform()} staff"}
+        shows_person = person and (
+            (party == CREATOR and self.reader != BUYER) or (party == STAFF and self.reader == STAFF)
+        )
+        by = f"{person}, {roles[Party(party)].lower()}" if shows_person else roles[Party(party)]
+        is_you = party == self.reader == BUYER
+        lead = tag.get("tag_lead", "")
+        strong = tag.get("tag_strong", "")
+        files = [file_row(a) for a in sorted(event.attachments.all(), key=_place)]
+        if not event.message and not files:
+            actor = "You" if is_you else names[Party(party)]
+            return self._status(
+                strong or lead, tag.get("tag_text", ""), icon=tag.get("tag_icon", "flag"),
+                lead=f"{actor}:",
+            )  # fmt: skip
+        return self._entry(
+            "message",
+            party=party,
+            who_name=names[Party(party)],
+            is_you=is_you,
+            role_line=role or by,
+            text=event.message,
+            files=files,
+            automatic=event.party == SYSTEM,
+            **tag,
+        )
+
+    def _decision(self, title: str, why: str, next_line: str) -> Entry:
+        by = f"the {platform()} resolution team"
+        if self.reader == STAFF and self.event.actor:
+            by = self.event.actor.name
+        return self._entry(
+            "decision",
+            who_name=platform(),
+            verdict={
+                "id": f"v-{self.event.public_id}",
+                "title": title,
+                "by": by,
+                "at": self.event.created_at,
+                "why": why,
+                "looked_at": self.data.get("looked_at", ()),
+                "next": next_line,
+            },
+        )
+
+    def _money_entries(self) -> list[Entry]:
+        """What an event sets going besides itself: a refund requested, credits that arrive."""
+        if self.event.step in ("refund_sent", "refund_arrived", "refund_failed", "mark_paid"):
+            return []
+        money = self.data.get("money")
+        own = f"{self.event.public_id}-money"
+        if money == "requested" and self.data.get("refund"):
+            minor = self.data.get("amount_minor") or self.case.remedy_minor
+            amount = format_money(minor, self.case.currency)
+            return [
+                Entry("money", own, self.event.created_at, icon="refund",
+                      strong="Refund requested.", amount_text=amount,
+                      text=f"To {self._their()} {self.case.payment.way_back}.")
+            ]  # fmt: skip
+        if money == "arrived" and self.event.step in (
+            "decide_final", "decide_final_alone", "finalize", "accept_decision", "credit_instead",
+        ):  # fmt: skip
+            minor = self.data.get("amount_minor") or self.case.remedy_minor
+            whose = "your account" if self.reader == BUYER else f"{self.buyer}’s account"
+            return [
+                Entry("money", own, self.event.created_at, icon="credit",
+                      tone="good" if self.reader == BUYER else "calm",
+                      strong=f"{platform()} Credits added to {whose}.",
+                      text=f"Paid by {platform()}.",
+                      amount_text=f"+{format_money(minor, self.case.currency)}")
+            ]  # fmt: skip
+        return []
+
+    def _their(self) -> str:
+        return "your" if self.reader == BUYER else f"{self.buyer}’s"
+
+    # ── One method a step ─────────────────────────────────────────────────────────────────────────
+
+    def _open_case(self) -> Entry:
+        return self._said(role="opened the case")
+
+    def _notify_creator(self) -> Entry:
+        if self.reader == CREATOR:
+            return self._status(
+                "", f"Sent to you by e-mail. Reply by {self._until()}.", icon="mail"
+            )
+        return self._status(
+            self.case.company.name, f". They have until {self._until()} to reply.",
+            icon="mail", lead="Sent to",
+        )  # fmt: skip
+
+    def _auto_refund(self) -> Entry:
+        return self._said(
+            tag_icon="checkc", tag_strong="Accepted and refunded automatically.",
+            tag_text=f" {self._amount()} goes back to {self.buyer}.",
+        )  # fmt: skip
+
+    def _accept(self) -> Entry:
+        return self._said(
+            tag_icon="checkc", tag_strong="Accepted the request.",
+            tag_text=f" {self._amount()} goes back to {self.buyer}.",
+        )  # fmt: skip
+
+    def _deny(self) -> Entry:
+        return self._said(
+            tag_icon="xc", tag_strong="Denied the request.",
+            tag_text=f" {self.Buyer} can appeal to {platform()} until {self._until()}.",
+        )  # fmt: skip
+
+    def _request_info(self) -> Entry:
+        return self._said(
+            tag_icon="reply", tag_lead=f"Asked {self.buyer} for details.",
+            tag_strong=f"The {settings.RESPONSE_DAYS} days moved to {self.buyer}",
+            tag_text=f", until {self._until()}.",
+        )  # fmt: skip
+
+    def _reply(self) -> Entry:
+        if self.event.state_after == State.AWAITING_CREATOR:
+            return self._said(
+                tag_icon="reply", tag_lead="Answered.",
+                tag_strong=f"The {settings.RESPONSE_DAYS} days moved to {self.creator}",
+                tag_text=f", until {self._until()}.",
+            )  # fmt: skip
+        return self._said(
+            tag_icon="reply", tag_lead=f"Answered {platform()}.", tag_text=" The review goes on."
+        )
+
+    def _escalate(self) -> Entry:
+        silent = self.creator if self.event.state_before == State.AWAITING_CREATOR else self.buyer
+        silent = silent[:1].upper() + silent[1:]
+        return self._status(
+            f"{platform()} is reviewing.",
+            f" {silent} didn’t reply in {settings.RESPONSE_DAYS} days.",
+            icon="scale", tone="whop",
+        )  # fmt: skip
+
+    def _withdraw(self) -> Entry:
+        return self._said(
+            tag_icon="x", tag_strong="Withdrew the case.", tag_text=" It is closed for good."
+        )
+
+    def _ask_party(self) -> Entry:
+        asked = self.buyer if self.data.get("asks") == BUYER else self.creator
+        return self._said(
+            tag_icon="reply", tag_lead=f"Asked {asked} for details",
+            tag_text=f", until {self._until()}.",
+        )  # fmt: skip
+
+    def _decide_unanswered(self) -> Entry:
+        return self._decision(
+            "Decision: no refund",
+            f"{self.Buyer} didn’t answer our question within {settings.RESPONSE_DAYS} days, "
+            f"so we decided for {self.creator}.",
+            f"{self.Buyer} can appeal until {self._until()}.",
+        )
+
+    def _resume_review(self) -> Entry:
+        return self._status(
+            "No answer came in time.", f" {platform()} goes on with what it has.",
+            icon="scale", tone="whop",
+        )  # fmt: skip
+
+    def _title(self) -> str:
+        remedy = self.data.get("remedy")
+        if remedy == Remedy.CREDIT:
+            return f"Decision: {self._amount()} in {platform()} Credits"
+        if remedy == Remedy.REFUND:
+            whole = self.data.get("amount_minor", 0) >= self.case.asked_minor
+            of = "" if whole else f" of {format_money(self.case.asked_minor, self.case.currency)}"
+            return f"Decision: refund {self._amount()}{of}"
+        return "Decision: no refund"
+
+    def _gives(self) -> str:
+        remedy = self.data.get("remedy")
+        way = self.case.payment.way_back
+        if remedy == Remedy.CREDIT:
+            free = "You aren’t" if self.reader == CREATOR else f"{self.case.company.name} isn’t"
+            return f"{platform()} pays the credits. {free} charged."
+        if remedy == Remedy.REFUND:
+            source = "your" if self.reader == CREATOR else f"{self.case.company.name}’s"
+            return f"{self._amount()} goes from {source} balance back to {self._their()} {way}."
+        return "Nothing is paid back."
+
+    def _decide(self) -> Entry:
+        wait = (
+            f" It is carried out once nobody can appeal any more, on {self._until()} at the latest."
+        )
+        return self._decision(self._title(), self.event.message, self._gives() + wait)
+
+    def _decide_final(self) -> Entry:
+        final = " This decision is final."
+        return self._decision(
+            self._title().replace("Decision", "Final decision"),
+            self.event.message,
+            self._gives() + final,
+        )
+
+    _decide_final_alone = _decide_final
+
+    def _appeal(self) -> Entry:
+        if self.event.state_after == State.APPEALED:
+            return self._said(
+                role="asked for a final review", tag_icon="scale",
+                tag_strong="Somebody new reviews the case.", tag_text=" Their answer is final.",
+            )  # fmt: skip
+        return self._said(
+            role=f"appealed to {platform()}", tag_icon="scale",
+            tag_strong=f"{platform()} is reviewing.", tag_text=f" Target: {self._until('date')}.",
+        )  # fmt: skip
+
+    def _accept_decision(self) -> Entry:
+        who = self.Buyer if self.event.party == BUYER else self.Creator
+        end = " The decision is final." if self.data.get("final") else ""
+        return self._status(f"{who} accepted the decision.", end, icon="check")
+
+    def _finalize(self) -> Entry:
+        return self._status("The decision is final.", " Nobody appealed in time.", icon="check")
+
+    def _refund_sent(self) -> Entry:
+        return self._money("Refund sent.", f"To {self._their()} {self.case.payment.way_back}.")
+
+    def _refund_arrived(self) -> Entry:
+        return self._money(
+            "Refund arrived.", f"On {self._their()} {self.case.payment.way_back}.", tone="good"
+        )
+
+    def _refund_failed(self) -> Entry:
+        text = f"{platform()} is looking into it."
+        if self.reader == STAFF and self.case.refund:
+            code, why = self.case.refund.failure_code, self.case.refund.failure_message
+            text = " ".join(part for part in (code, why) if part) or text
+        return self._money("The refund didn’t go through.", text, tone="bad", icon="alert")
+
+    def _money(self, strong: str, text: str, *, tone: str = "calm", icon: str = "refund") -> Entry:
+        shown = "calm" if tone == "good" and self.reader != BUYER else tone
+        sign = "" if tone == "bad" else {BUYER: "+", CREATOR: "−"}.get(Party(self.reader), "")
+        return self._entry(
+            "money", tone=shown, icon=icon,
+            strong=strong, text=text, amount_text=sign + self._amount(),
+        )  # fmt: skip
+
+    def _retry_refund(self) -> Entry:
+        return self._status(f"{platform()} sends the refund again.", icon="refund")
+
+    def _credit_instead(self) -> Entry:
+        return self._said(tag_icon="credit", tag_strong="Gave credits instead of the refund.")
+
+    def _mark_paid(self) -> Entry:
+        reference = self.data.get("reference", "")
+        return self._said(
+            tag_icon="coin", tag_strong="Paid by hand.",
+            tag_text=f" Reference {reference}." if reference else "",
+        )  # fmt: skip
+
+    def _close(self) -> Entry:
+        return self._status("Case closed.", " It can’t be reopened.", icon="lock")
+
+    def _void(self) -> Entry:
+        return self._status(
+            "Case closed.", " The payment was refunded or charged back elsewhere.", icon="lock"
+        )
+
+    def _freeze(self) -> Entry:
+        return self._status(
+            "Paused.", " The buyer’s bank looks into the payment. No refund is made meanwhile.",
+            icon="lock",
+        )  # fmt: skip
+
+    def _resume(self) -> Entry:
+        return self._status("The case goes on.", " The bank ruled for the creator.", icon="flag")
+
+    def _comment(self) -> Entry:
+        return self._said()
+
+    def _note(self) -> Entry:
+        event = self.event
+        return self._entry(
+            "note",
+            who_name=event.actor.name if event.actor else platform(),
+            text=event.message,
+            files=[file_row(a) for a in event.attachments.all()],
+        )
+
+
+def _place(attachment: Attachment) -> int:
+    return attachment.position or 0

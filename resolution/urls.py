@@ -1,0 +1,27 @@
+"""The addresses of buyers and creators. Acts are POSTs below the page that they act on."""
+
+from django.urls import path
+
+from resolution.views import dash, files, hub
+
+urlpatterns = [
+    path("hub/", hub.home, name="hub"),
+    path("hub/memberships/<str:public_id>/", hub.membership, name="hub-membership"),
+    path("hub/payments/<str:public_id>/open-case/", hub.open_case, name="hub-open-case"),
+    path("hub/cases/", hub.case_list, name="hub-cases"),
+    path("hub/cases/<str:public_id>/", hub.case, name="hub-case"),
+    path("hub/cases/<str:public_id>/<slug:act>/", hub.act, name="hub-act"),
+    path("hub/credits/", hub.credits, name="hub-credits"),
+    path("dash/resolution-center/", dash.case_list, name="dash-cases"),
+    path("dash/resolution-center/cases/<str:public_id>/", dash.case, name="dash-case"),
+    path("dash/resolution-center/cases/<str:public_id>/<slug:act>/", dash.act, name="dash-act"),
+    path("dash/resolution-center/auto-respond/", dash.rules, name="dash-rules"),
+    path("dash/resolution-center/auto-respond/new/", dash.rule_new, name="dash-rule-new"),
+    path("dash/resolution-center/auto-respond/<int:pk>/", dash.rule_edit, name="dash-rule"),
+    path(
+        "dash/resolution-center/auto-respond/<int:pk>/<slug:act>/",
+        dash.rule_act,
+        name="dash-rule-act",
+    ),
+    path("files/<str:public_id>/", files.download, name="attachment"),
+]

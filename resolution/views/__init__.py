@@ -1,0 +1,1 @@
+"""The pages: they find, validate, call the door, and redirect."""
