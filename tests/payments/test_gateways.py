@@ -684,7 +684,7 @@ def test_an_answer_that_is_not_the_providers_is_in_doubt(
 ) -> None:
     handler = type("Handler", (_Odd,), {"answer": answer, "seen": []})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         address = f"http://127.0.0.1:{server.server_address[1]}"
         settings.STRIPE_API_BASE = settings.PAYPAL_API_BASE = address
 
@@ -698,7 +698,7 @@ def test_a_redirect_is_not_followed(refund: RefundRequest, settings: Settings) -
     seen: list[str] = []
     handler = type("Handler", (_Odd,), {"answer": (302, b""), "seen": seen})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         settings.PAYPAL_API_BASE = f"http://127.0.0.1:{server.server_address[1]}"
 
         with pytest.raises(Unavailable) as trouble:
