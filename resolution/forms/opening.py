@@ -1,0 +1,145 @@
+"""The form that a buyer opens a case with: what went wrong, how much, what happened, the files."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.datastructures import MultiValueDict
+
+from marketplace.models import User
+from payments.models import Payment
+from payments.money import currency_symbol, exponent, format_money, parse_money
+from resolution.forms.messages import MessageField, WithFiles, text_of
+from resolution.terms import Reason
+
+MIN_DESCRIPTION = 30
+FULL, PART = "full", "part"
+
+Option = tuple[str, str, str]
+
+WHAT_IT_MEANS = {
+    Reason.NOT_RECEIVED: "You paid, but never got access or delivery.",
+    Reason.NOT_AS_DESCRIBED: "What you got differs from what the page said.",
+    Reason.UNACCEPTABLE: "It works, but the quality is far below what’s reasonable.",
+    Reason.CANCELED: "You had already canceled when this payment was taken.",
+    Reason.FRAUDULENT: "You didn’t make this payment, and nobody you know did.",
+}
+
+
+class DescriptionField(MessageField):
+    """What happened, in at least 30 characters."""
+
+    def validate(self, value: str) -> None:
+        super().validate(value)
+        if len(value) < MIN_DESCRIPTION:
+            raise forms.ValidationError(
+                f"Describe what happened in at least {MIN_DESCRIPTION} characters."
+                f" You’ve written {len(value)}.",
+                code="min_length",
+            )
+
+
+class OpenCaseForm(WithFiles):
+    """A new case for one payment. A valid one has `asked_minor` in its cleaned data.
+
+    Whether the payment is eligible is not judged here but at the door, under a lock.
+    """
+
+    reason = forms.ChoiceField(
+        label="What went wrong?",
+        choices=Reason.choices,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose what went wrong."},
+    )
+    ask = forms.ChoiceField(
+        label="How much are you asking for?",
+        choices=[(FULL, "All of it"), (PART, "Part of it")],
+        initial=FULL,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose how much you are asking for."},
+    )
+    amount = forms.CharField(
+        label="Amount",
+        required=False,
+        widget=forms.TextInput({"class": "input", "inputmode": "decimal", "autocomplete": "off"}),
+    )
+    description = DescriptionField(
+        label="What happened?",
+        rows=7,
+        error_messages={
+            "required": f"Describe what happened in at least {MIN_DESCRIPTION} characters."
+        },
+    )
+    field_order = ("reason", "ask", "amount", "description", "files")
+
+    def __init__(
+        self,
+        data: MultiValueDict[str, str] | None = None,
+        files: MultiValueDict[str, UploadedFile] | None = None,
+        *,
+        user: User,
+        payment: Payment,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data, files, user=user, **kwargs)
+        self.payment = payment
+        paid = format_money(payment.amount_minor, payment.currency)
+        left = format_money(payment.refundable_minor, payment.currency)
+        rest = "" if left == paid else f" {left} of it can still be refunded."
+        self.fields[
+            "ask"
+        ].help_text = f"You paid {paid}.{rest} Ask for part of it if part of the product was fine."
+        self.fields["description"].help_text = (
+            "Say what you expected, what you got, and when you noticed."
+            f" {payment.company.name} reads this, and {settings.PLATFORM_NAME} does too"
+            " if it steps in."
+        )
+
+    @property
+    def reason_options(self) -> list[Option]:
+        """Value, title and explanation of each reason, for `rc/_choices.html`."""
+        return [(reason.value, str(reason.label), WHAT_IT_MEANS[reason]) for reason in Reason]
+
+    @property
+    def ask_options(self) -> list[Option]:
+        """Value, title and explanation of both ways to ask, for `rc/_choices.html`."""
+        left = format_money(self.payment.refundable_minor, self.payment.currency)
+        return [
+            (FULL, "All of it", f"{left} back to your {self.payment.way_back}"),
+            (PART, "Part of it", "You name the amount"),
+        ]
+
+    @property
+    def currency_sign(self) -> str:
+        """What stands before the amount."""
+        return currency_symbol(self.payment.currency)
+
+    @property
+    def text(self) -> str:
+        """The description: as it is sent when the form is valid, otherwise as it was typed."""
+        return text_of(self, "description")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("ask") == FULL:
+            cleaned["asked_minor"] = self.payment.refundable_minor
+        elif cleaned.get("ask") == PART and "amount" in cleaned:
+            try:
+                cleaned["asked_minor"] = parse_money(
+                    cleaned["amount"],
+                    self.payment.currency,
+                    maximum_minor=self.payment.refundable_minor,
+                )
+            except ValueError:
+                self.add_error("amount", self._range())
+        return cleaned
+
+    def _range(self) -> str:
+        currency = self.payment.currency
+        least, most = (
+            format_money(1, currency),
+            format_money(self.payment.refundable_minor, currency),
+        )
+        whole = "" if exponent(currency) else ", without decimals"
+        return f"Enter an amount from {least} to {most}{whole}."
