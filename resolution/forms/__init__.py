@@ -1,1 +1,1 @@
-"""What people fill in: every POST has its form here, and a form says in a sentence what is wrong."""
+"""What people fill in: every POST has its form here, and a form says in words what is wrong."""
