@@ -46,6 +46,11 @@ def not_frozen(case: "Lifecycle") -> bool:
     return case.frozen_at is None
 
 
+def frozen(case: "Lifecycle") -> bool:
+    """A chargeback is open on the payment."""
+    return case.frozen_at is not None
+
+
 def overdue(case: "Lifecycle") -> bool:
     """The date that the case was waiting for has come."""
     return case.due_at is not None and case.due_at <= case.as_of
@@ -154,10 +159,12 @@ decides = by(STAFF, when=[impartial, within_agent_limit])
 
 
 def after_reply(case: "Lifecycle", act: Act) -> str:
+    """Back to the creator; during a review it stays where it is."""
     return AWAITING_CREATOR if case.state == MORE_INFO else case.state
 
 
 def after_appeal(case: "Lifecycle", act: Act) -> str:
+    """A creator's denial goes to staff, a decision of the staff's to the final review."""
     return ESCALATED if case.decided_by == CREATOR else APPEALED
 
 
@@ -166,6 +173,7 @@ def next_after_reply(case: "Lifecycle") -> Party:
 
 
 def clock_after_reply(case: "Lifecycle") -> Clock:
+    """The creator's 7 days to answer, or the staff target."""
     return Clock.RESPONSE if case.state == AWAITING_CREATOR else Clock.STAFF
 
 
@@ -182,7 +190,7 @@ def next_after_arrival(case: "Lifecycle") -> Party:
 
 
 def told_when_final(case: "Lifecycle") -> tuple[Party, ...]:
-    """With no money to move the closing message follows at once, and one is enough."""
+    """Both once it is final and money moves; else the closing message follows at once."""
     return BOTH if case.final and case.remedy != Remedy.NONE else ()
 
 
@@ -484,7 +492,7 @@ class Lifecycle(models.Model):
         self.frozen_at = self.as_of
 
     @transition(field=state, source=NOT_CLOSED, target=None, permission=by(SYSTEM),
-                conditions=[lambda case: case.frozen_at is not None],
+                conditions=[frozen],
                 custom=effects("Resume", tells=BOTH))  # fmt: skip
     def resume(self, act: Act) -> None:
         """The bank ruled for the creator: clocks go on where they stopped."""
