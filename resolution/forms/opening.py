@@ -61,7 +61,6 @@ class OpenCaseForm(WithFiles):
     )
     amount = forms.CharField(
         label="Amount",
-        required=False,
         widget=forms.TextInput({"class": "input", "inputmode": "decimal", "autocomplete": "off"}),
     )
     description = DescriptionField(
@@ -84,6 +83,8 @@ class OpenCaseForm(WithFiles):
     ) -> None:
         super().__init__(data, files, user=user, **kwargs)
         self.payment = payment
+        self.fields["amount"].widget.is_required = False  # only for a part of the payment
+        self.fields["amount"].error_messages["required"] = self._range()
         paid = format_money(payment.amount_minor, payment.currency)
         left = format_money(payment.refundable_minor, payment.currency)
         rest = "" if left == paid else f" {left} of it can still be refunded."
@@ -123,6 +124,7 @@ class OpenCaseForm(WithFiles):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         if cleaned.get("ask") == FULL:
+            self.errors.pop("amount", None)
             cleaned["asked_minor"] = self.payment.refundable_minor
         elif cleaned.get("ask") == PART and "amount" in cleaned:
             try:

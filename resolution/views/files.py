@@ -1,0 +1,75 @@
+"""One file of a case, for those who may see it; to others it is like one that does not exist.
+
+Files never come from an address of the storage: each is sent by us, after a look at who asks.
+"""
+
+import logging
+
+from django.contrib.auth.decorators import login_required
+from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from marketplace.models import User
+from resolution.actors import as_buyer, as_creator, as_staff
+from resolution.evidence import PUBLIC_ID, STORAGE_ERRORS
+from resolution.models import Attachment, Case
+
+log = logging.getLogger(__name__)
+
+
+@require_safe
+@login_required
+def download(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """Send the bytes of an attachment, to be saved; a picture with `?inline=1` to be looked at.
+
+    Pictures are drawn anew when they are taken, so they may be shown; PDFs and videos never are.
+    Answers 503 when the storage does not have or give the bytes.
+    """
+    user = request.user
+    attachment = _find(user, public_id) if isinstance(user, User) else None
+    if attachment is None:
+        raise Http404
+    shown = attachment.kind == Attachment.Kind.IMAGE and request.GET.get("inline") == "1"
+    try:
+        response = FileResponse(
+            attachment.file.open("rb"),
+            as_attachment=not shown,
+            filename=attachment.filename,
+            content_type=attachment.content_type,
+        )
+    except STORAGE_ERRORS:
+        log.exception("the bytes of %s can’t be read", attachment.public_id)
+        return render(request, "503.html", {"what": "This file can’t be opened"}, status=503)
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _find(user: User, public_id: str) -> Attachment | None:
+    """The file, if this person may see it: in a message by their case, before that by uploader."""
+    if not PUBLIC_ID.fullmatch(public_id):
+        return None
+    files = Attachment.objects.select_related("event__case")
+    attachment = files.filter(public_id=public_id).first()
+    if attachment is None:
+        return None
+    event = attachment.event
+    if event is None:
+        return attachment if attachment.uploader_id == user.pk else None
+    if _works_on(user, event.case):
+        return attachment
+    if event.staff_only or not _is_party_to(user, event.case):
+        return None
+    return attachment
+
+
+def _works_on(user: User, case: Case) -> bool:
+    """One of the staff, who is not a party to this very case."""
+    return user.is_staff and bool(user.staff_role) and not as_staff(user, case).conflicted
+
+
+def _is_party_to(user: User, case: Case) -> bool:
+    sides = (as_buyer(user), as_creator(user))
+    return any(Case.objects.visible_to(side).filter(pk=case.pk).exists() for side in sides)
