@@ -6,11 +6,12 @@ provider outside any transaction under a stable idempotency key, and settles in 
 was handed over without a clear answer is looked up at the provider before it is tried again.
 """
 
+import logging
 import random
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -20,6 +21,8 @@ from django.utils import timezone
 from marketplace import clock
 from payments.gateways import (
     Declined,
+    Gateway,
+    GatewayError,
     RefundAnswer,
     RefundRequest,
     Unavailable,
@@ -28,14 +31,16 @@ from payments.gateways import (
 )
 from payments.models import Payment, Refund
 
+log = logging.getLogger(__name__)
+
 LEASE = timedelta(minutes=5)
 """Outlasts every retry of a provider's SDK: three calls of 23 s each, and the pauses between."""
 
 KEY_LIFE = timedelta(hours=23)
 """Stripe may forget an idempotency key after 24 h; PayPal keeps its own for 45 days."""
 
-LOOK_AGAIN = timedelta(seconds=10)
-"""How long a refund that the provider is still working on is left alone between two looks."""
+LOOK_AGAIN = timedelta(seconds=5)
+"""How soon a refund that the provider is still working on is looked at; later each time."""
 
 LONGEST_PAUSE = timedelta(minutes=30)
 
@@ -151,7 +156,7 @@ def send(refund_id: int) -> Refund | None:
             found = gateway.find(request) if doubted else None
             if found is None and not _prepare_to_call(refund):
                 return refund
-            answer = found or gateway.refund(_as_request(refund))
+            answer = found or _call(gateway, refund, doubted=doubted)
     except Declined as refusal:
         answer = RefundAnswer(
             provider_id=refund.provider_id,
@@ -160,12 +165,31 @@ def send(refund_id: int) -> Refund | None:
             failure_message=refusal.message,
         )
     except Unavailable as trouble:
+        _report(refund, trouble)
         _put_back(refund, token, doubted=doubted, wait=trouble.retry_after)
         return refund
-    except Unknown:
-        _put_back(refund, token, doubted=True, wait=None)
+    except Unknown as trouble:
+        _report(refund, trouble)
+        _put_back(refund, token, doubted=True, wait=trouble.retry_after)
         return refund
     return settle(refund_id, answer, token=token)
+
+
+def _call(gateway: Gateway, refund: Refund, *, doubted: bool) -> RefundAnswer:
+    """Ask for the refund; a refusal after a doubt may be our own earlier refund, so look again."""
+    request = _as_request(refund)
+    try:
+        return gateway.refund(request)
+    except Declined:
+        found = gateway.find(request) if doubted else None
+        if found is None:
+            raise
+        return found
+
+
+def _report(refund: Refund, trouble: GatewayError) -> None:
+    level = logging.ERROR if trouble.alert else logging.WARNING
+    log.log(level, "Refund %s waits: %s", refund.public_id, trouble.message)
 
 
 def settle(refund_id: int, answer: RefundAnswer, *, token: uuid.UUID | None) -> Refund | None:
@@ -187,7 +211,7 @@ def settle(refund_id: int, answer: RefundAnswer, *, token: uuid.UUID | None) -> 
         refund.failure_code = answer.failure_code or answer.pending_reason
         refund.failure_message = answer.failure_message
         refund.lease_token = refund.lease_until = refund.in_doubt_since = None
-        refund.next_attempt_at = timezone.now() + LOOK_AGAIN if after in Refund.IN_FLIGHT else None
+        refund.next_attempt_at = _next_look(refund) if after in Refund.IN_FLIGHT else None
         if after not in Refund.RESERVING and before != after:
             refund.settled_at = clock.now()
         refund.save()
@@ -200,7 +224,9 @@ def _claim(refund_id: int) -> Refund | None:
     now = timezone.now()
     with transaction.atomic():
         claimed = (
-            Refund.objects.filter(pk=refund_id, state__in=Refund.IN_FLIGHT)
+            Refund.objects.filter(
+                pk=refund_id, state__in=Refund.IN_FLIGHT, next_attempt_at__lte=now
+            )
             .filter(Q(lease_until=None) | Q(lease_until__lt=now))
             .update(
                 lease_token=uuid.uuid4(),
@@ -260,6 +286,10 @@ def _put_back(
     if not doubted and not refund.provider_id:
         changes |= {"in_doubt_since": None, "first_sent_at": None, "state": State.PENDING}
     Refund.objects.filter(pk=refund.pk, lease_token=token).update(**changes)
+
+
+def _next_look(refund: Refund) -> datetime:
+    return timezone.now() + min(LONGEST_PAUSE, LOOK_AGAIN * refund.attempts**2)
 
 
 def _as_request(refund: Refund) -> RefundRequest:
