@@ -23,7 +23,6 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from django.core.management import get_commands
 from django.db import connections
 
 from config.env import ACCOUNTS_FILE, DEMO_FILE
@@ -181,7 +180,7 @@ class Demo:
                 part.start()
 
     def _note_fall(self, part: Part, now: float) -> None:
-        assert part.process is not None  # noqa: S101 (said to the type checker)
+        assert part.process is not None
         part.falls = 1 if now - part.started_at > STEADY_AFTER_SECONDS else part.falls + 1
         if not self.ready and part.falls >= TRIES_BEFORE_READY:
             raise DemoFailed(f"{part.name} does not start:\n\n{part.output()[-2000:]}")
@@ -263,7 +262,7 @@ def _start_all(demo: Demo) -> None:
     demo.wait_for(lambda: '"stripe"' in sandbox.output(), "The sandbox of the payment providers")
 
     manage = [python, "manage.py"]
-    if "demo_data" in get_commands() and not _has_data():
+    if not _has_data():
         demo.tell("Loading the demo's data")
         if subprocess.run([*manage, "demo_data"], env=environment).returncode:
             raise DemoFailed("The demo's data could not be loaded. Start over: make demo-reset")
@@ -284,7 +283,7 @@ def _start_all(demo: Demo) -> None:
     demo.wait_for(lambda: is_ready(demo.host, demo.port), "The web server")
     demo.wait_for(lambda: " ready." in worker.output(), "The Celery worker")
     demo.ready = True
-    accounts = _accounts([*manage, "demo_accounts", "--json"], environment)
+    accounts = _one_account_a_role([*manage, "demo_accounts", "--json"], environment)
     keep_private(demo.state / ACCOUNTS_FILE, accounts)
     _say_what_is_where(demo, accounts)
 
@@ -295,23 +294,25 @@ def _has_data() -> bool:
     return has_data
 
 
-def _accounts(list_accounts: list[str], environment: dict[str, str]) -> list[dict[str, Any]]:
-    listed = subprocess.run(list_accounts, env=environment, capture_output=True, text=True)
+def _one_account_a_role(command: list[str], environment: dict[str, str]) -> list[dict[str, Any]]:
+    listed = subprocess.run(command, env=environment, capture_output=True, text=True)
     if listed.returncode:
         raise DemoFailed(f"The demo's accounts could not be listed:\n\n{listed.stderr}")
-    accounts: list[dict[str, Any]] = json.loads(listed.stdout)["users"]
-    return accounts
+    first_of_role: dict[str, dict[str, Any]] = {}
+    for account in json.loads(listed.stdout)["users"]:
+        first_of_role.setdefault(account["role"], account)
+    people = User.objects.filter(email__in=[found["email"] for found in first_of_role.values()])
+    names = dict(people.values_list("email", "name"))
+    connections.close_all()
+    return [found | {"name": names[found["email"]]} for found in first_of_role.values()]
 
 
 def _say_what_is_where(demo: Demo, accounts: list[dict[str, Any]]) -> None:
-    first_of_role: dict[str, dict[str, Any]] = {}
-    for account in accounts:
-        first_of_role.setdefault(account["role"], account)
     demo.tell("")
     demo.tell(f"The demo is ready: {demo.address}/")
     demo.tell("")
-    for role, account in first_of_role.items():
-        demo.tell(f"  {role:<8} {account['email']:<34} {account['password']}")
+    for account in accounts:
+        demo.tell(f"  {account['role']:<8} {account['email']:<34} {account['password']}")
     demo.tell("")
     demo.tell(f"  E-mail   {demo.address}/dev/mailbox/")
     demo.tell(f"  Logs     {demo.state / 'log'}")

@@ -1,16 +1,24 @@
 """The demo's supervisor, with small processes of its own in the place of the product's."""
 
+import json
 import os
+import re
+import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from config import demo
 from config.demo import Demo, DemoFailed, Part
+from config.embedded import Embedded
+
+HERE = Path(__file__).resolve().parent.parent.parent
 
 ENVIRONMENT = dict(os.environ)
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
@@ -38,8 +46,8 @@ def running(tmp_path: Path, said: list[str]) -> Iterator[Demo]:
     running.stop()
 
 
-def wait_until(fact: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
+def wait_until(fact: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -134,3 +142,55 @@ def test_a_port_that_is_taken_is_named(running: Demo, tmp_path: Path):
     assert str(refusal.value) == (
         f"Port {running.port} is taken. Choose another one: make demo PORT=8001"
     )
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+def test_the_whole_demo_starts_can_be_used_and_stops_without_a_trace(tmp_path: Path):
+    state = tmp_path / "state"
+    environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(state)}
+    command = [sys.executable, "manage.py", "demo", "--port", "0"]
+    with (tmp_path / "said").open("w+") as said:
+        whole = subprocess.Popen(command, cwd=HERE, env=environment, stdout=said, stderr=said)
+
+    wait_until(lambda: whole.poll() is not None or "Stop with" in said_in(tmp_path), seconds=120)
+    [address] = re.findall(r"The demo is ready: (\S+)/", said_in(tmp_path))
+    with urlopen(f"{address}/readyz") as answer:
+        ready = answer.status
+    listed = subprocess.run(
+        [sys.executable, "manage.py", "demo_accounts", "--json"],
+        cwd=HERE,
+        env=environment,
+        capture_output=True,
+        check=True,
+    )
+    whole.send_signal(signal.SIGINT)
+
+    assert ready == 200
+    assert {account["role"] for account in json.loads(listed.stdout)["users"]} == {
+        "buyer",
+        "owner",
+        "support",
+        "viewer",
+        "agent",
+        "finance",
+    }
+    assert whole.wait(60) == 0
+    assert processes_of(state) == []
+    Embedded(state).remove()
+
+
+def said_in(folder: Path) -> str:
+    return (folder / "said").read_text()
+
+
+def processes_of(state: Path) -> list[str]:
+    """The commands of all processes that belong to a state folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            whole = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if str(state).encode() in whole:
+            found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
