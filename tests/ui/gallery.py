@@ -440,6 +440,27 @@ def dash_case(request: HttpRequest | None = None, **more: Any) -> str:
     )
 
 
+def long_names(request: HttpRequest | None = None) -> str:
+    """A case between people whose names never break, one of them written from right to left."""
+    nav = DASH_NAV | {"company": {"name": LONG}, "companies": [{"name": LONG, "href": "#"}] * 2}
+    files = [{"name": f"{LONG}.png", "kind": "image", "size": 1, "href": "#"}]
+    return dash_case(
+        request,
+        nav=nav,
+        head={"title": LONG, "meta": [LONG], "crumb_label": LONG, "crumb_href": "#"},
+        facts=[("Buyer", LONG, LONG)],
+        turn=CREATOR_TURN
+        | {"title": f"Reply to {LONG}", "body": LONG, "label": f"Wait for {LONG}"},
+        entries=[
+            message(is_you=False, who_name=LONG, text=LONG, files=files),
+            message(is_you=False, who_name=ARABIC, text=f"{ARABIC}: شكرا. OK?", files=files),
+            entries()[1] | {"strong": LONG},
+            entries()[7] | {"strong": LONG},
+            entries()[6],
+        ],
+    )
+
+
 def refused_response(request: HttpRequest | None = None) -> str:
     form = Respond({"action": "deny", "request_info_message": "x"}, auto_id="respond_%s")
     return dash_case(request, respond=respond(form) | {"files": KEPT_FILES})
@@ -572,6 +593,8 @@ SHOWN = {
     "dash-refused": refused_response,
     "open-refused": refused_case,
     "parts": parts,
+    "long-list": lambda request: parts(request, name=LONG),
+    "long-case": long_names,
     "staff": staff,
     "login": login,
     "email": lambda request: email(EMAIL),
