@@ -1,0 +1,572 @@
+"""The pages of a case in the administration: the queue, the decision page, and the acts below it.
+
+A page is shown by GET and changed by nothing; each act is a POST to an address of its own, checked
+by its form and taken by `resolution.cases`. There is no other way to edit a case here.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.functional import cached_property
+
+from marketplace import clock
+from marketplace.admin import ReadOnlyAdmin
+from marketplace.models import User
+from payments.money import currency_symbol, format_money
+from resolution import cases, timeline, words
+from resolution.actors import as_staff
+from resolution.admin import queue, record
+from resolution.cases import CaseChanged, NotAllowed, StepRefused
+from resolution.forms.decisions import (
+    AskForm,
+    AssignForm,
+    CaseForm,
+    CommentForm,
+    CreditsForm,
+    DecideForm,
+    NoteForm,
+    PaidForm,
+    RetryForm,
+)
+from resolution.models import Case, Event
+from resolution.terms import Money, Party, Remedy, State
+
+STAFF = Party.STAFF
+ACTS: dict[str, type[CaseForm]] = {
+    form.name: form
+    for form in (
+        DecideForm, AskForm, CommentForm, NoteForm, RetryForm, CreditsForm, PaidForm,
+    )
+}  # fmt: skip
+MONEY_ACTS = ("retry", "credits", "paid")
+DONE = {
+    "decide": "Decided. Both sides are being told.",
+    "ask": "Asked. The case waits for their answer now.",
+    "comment": "Sent to both sides.",
+    "note": "Noted, for staff only.",
+    "retry": "The refund is sent once more.",
+    "credits": "The credits are in the buyer’s account.",
+    "paid": "Marked as paid by hand.",
+}
+
+
+@admin.register(Case)
+class CaseAdmin(ReadOnlyAdmin):
+    """Cases: a queue in place of the stock list, a page to decide on in place of the stock form."""
+
+    def get_urls(self) -> list[Any]:
+        """The stock addresses of list and change; there are none to add, delete or edit raw."""
+
+        def at(route: str, view: Callable[..., HttpResponse], name: str) -> Any:
+            return path(route, self.admin_site.admin_view(view), name=f"resolution_case_{name}")
+
+        return [
+            at("", self.queue, "changelist"),
+            at("take-next/", self.take_next, "take_next"),
+            at("<str:public_id>/change/", self.page, "change"),
+            at("<str:public_id>/assign/", self.assign, "assign"),
+            at("<str:public_id>/<slug:act>/", self.act, "act"),
+        ]
+
+    # ── The queue ─────────────────────────────────────────────────────────────────────────────────
+
+    def queue(self, request: HttpRequest) -> HttpResponse:
+        """The cases that wait, by due date, or whatever else was asked for."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        user = self._member(request)
+        looking = queue.Looking.from_query(request.GET)
+        page = queue.page_of(looking, user)
+        counts = queue.counts(user)
+        oldest = (clock.now() - counts["oldest"]).days if counts["oldest"] else 0
+        return self._respond(
+            request,
+            "queue.html",
+            title="Cases to decide",
+            crumbs=[("Cases", "")],
+            counts=counts,
+            oldest=oldest,
+            looking=looking,
+            rows=[_Row(case, user) for case in page.cases],
+            first_href=looking.address() if looking.after else "",
+            next_href=looking.address(after=page.next_mark) if page.next_mark else "",
+            filters=_filters(looking, counts),
+            may_take=bool(user.staff_role),
+        )
+
+    def take_next(self, request: HttpRequest) -> HttpResponse:
+        """Assign the next case and open it."""
+        user = self._member(request)
+        if request.method != "POST":
+            return redirect("admin:resolution_case_changelist")
+        case = queue.take_next(user) if user.staff_role else None
+        if case is None:
+            messages.info(request, "Nothing is left that you can take. Well done.")
+            return redirect("admin:resolution_case_changelist")
+        messages.success(request, "It’s yours.")
+        return _to(case)
+
+    # ── One case ──────────────────────────────────────────────────────────────────────────────────
+
+    def page(self, request: HttpRequest, public_id: str) -> HttpResponse:
+        """What is known of a case, and the forms that are open to this person."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        user = self._member(request)
+        return self._page(request, _Desk(_case(public_id), user))
+
+    def assign(self, request: HttpRequest, public_id: str) -> HttpResponse:
+        """Take a case, from nobody or from a colleague, or let it go."""
+        user, case = self._member(request), _case(public_id)
+        form = AssignForm(request.POST)
+        if request.method == "POST" and form.is_valid() and as_staff(user, case).role:
+            if as_staff(user, case).conflicted:
+                raise PermissionDenied(record.CONFLICTED)
+            seen = form.cleaned_data["seen"] or None
+            to = None if seen == user.pk else user
+            if not queue.assign(case, to, seen=seen):
+                holder = _case(public_id).assigned_to
+                who = f"{holder.name} has" if holder else "Nobody has"
+                messages.error(request, f"{who} this case now. Nothing was changed.")
+        return _to(case)
+
+    def act(self, request: HttpRequest, public_id: str, act: str) -> HttpResponse:
+        """Take one act on a case, or say why not with everything kept that was typed."""
+        user = self._member(request)
+        if act not in ACTS:
+            raise Http404
+        desk = _Desk(_case(public_id), user)
+        if request.method != "POST":
+            return _to(desk.case)
+        form = desk.form(act, request.POST)
+        form.is_valid()
+        key = form.cleaned_data.get("form_key")
+        if key and desk.case.events.filter(form_key=key, actor=user).exists():
+            return _to(desk.case)
+        if desk.actor.conflicted or not desk.actor.role:
+            return self._refused(request, desk, form, desk.why_not, HTTPStatus.FORBIDDEN)
+        if form.cleaned_data.get("version", desk.case.version) != desk.case.version:
+            return self._refused(request, desk, form, _latest(desk), HTTPStatus.CONFLICT)
+        if not desk.may(act):
+            reason = desk.why_not or "This is not yours to do in this case as it stands."
+            return self._refused(request, desk, form, reason, HTTPStatus.FORBIDDEN)
+        if isinstance(form, DecideForm):
+            fill = request.POST.get("fill")
+            if fill in ("half", "all"):
+                return self._page(request, desk, _filled(form, fill))
+            if request.POST.get("do") == "preview" and form.is_valid():
+                return self._page(request, desk, form, preview=desk.preview(form))
+        if not form.is_valid():
+            return self._page(request, desk, form, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+        try:
+            desk.take(form)
+        except CaseChanged:
+            desk = _Desk(_case(public_id), user)
+            return self._refused(request, desk, form, _latest(desk), HTTPStatus.CONFLICT)
+        except NotAllowed as refusal:
+            return self._refused(request, desk, form, str(refusal), HTTPStatus.FORBIDDEN)
+        except StepRefused as refusal:
+            form.add_error(None, str(refusal))
+            return self._page(request, desk, form, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+        messages.success(request, DONE[act])
+        return _to(desk.case)
+
+    # ── Pieces ────────────────────────────────────────────────────────────────────────────────────
+
+    def _member(self, request: HttpRequest) -> User:
+        if not isinstance(request.user, User) or not self.has_view_permission(request):
+            raise PermissionDenied
+        return request.user
+
+    def _page(
+        self,
+        request: HttpRequest,
+        desk: "_Desk",
+        form: CaseForm | None = None,
+        *,
+        preview: dict[str, Any] | None = None,
+        status: int = HTTPStatus.OK,
+    ) -> HttpResponse:
+        case = desk.case
+        context = desk.context(form)
+        return self._respond(
+            request,
+            "case.html",
+            status=status,
+            title=f"{case.buyer.name} asks {case.company.name} for {words.asked(case)}",
+            crumbs=[("Cases", reverse("admin:resolution_case_changelist")), (case.public_id, "")],
+            preview=preview,
+            refused=form if form is not None and form.errors else None,
+            **context,
+        )
+
+    def _refused(
+        self, request: HttpRequest, desk: "_Desk", form: CaseForm, reason: str, status: int
+    ) -> HttpResponse:
+        case = desk.case
+        return self._respond(
+            request,
+            "refused.html",
+            status=status,
+            title="This case has changed" if status == HTTPStatus.CONFLICT else "Nothing was done",
+            crumbs=[
+                ("Cases", reverse("admin:resolution_case_changelist")),
+                (case.public_id, _address(case)),
+                ("Not sent", ""),
+            ],
+            case=case,
+            reason=reason,
+            turn=replace(words.turn(case, STAFF), cta_label=""),
+            case_href=_address(case),
+            kept=form.typed(),
+        )
+
+    def _respond(
+        self, request: HttpRequest, template: str, *, status: int = HTTPStatus.OK, **context: Any
+    ) -> HttpResponse:
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(
+            request,
+            f"admin/resolution/case/{template}",
+            {**self.admin_site.each_context(request), "opts": self.opts, **context},
+            status=status,
+        )
+
+
+# ── Rows and filters of the queue ─────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A case in the queue, in finished strings."""
+
+    case: Case
+    user: User
+
+    @property
+    def href(self) -> str:
+        return _address(self.case)
+
+    @property
+    def reason(self) -> str:
+        return words.SHORT_REASONS[self.case.reason]  # type: ignore[index]
+
+    @property
+    def asked(self) -> str:
+        return words.asked(self.case)
+
+    @cached_property
+    def pill(self) -> words.Pill:
+        if self.case.waiting_on == STAFF and not self.case.frozen_at:
+            return words.review_pill(self.case)
+        return words.pill(self.case, STAFF)
+
+    @cached_property
+    def ticking(self) -> words.Ticking | None:
+        return words.ticking(self.case)
+
+    @property
+    def assigned(self) -> str:
+        case = self.case
+        if case.state == State.APPEALED and case.first_decider_id == self.user.pk:
+            return "You can’t: you decided it"
+        if case.assigned_to is None:
+            return "Unassigned" if case.waiting_on == STAFF else ""
+        return "You" if case.assigned_to == self.user else case.assigned_to.name
+
+
+def _filters(looking: queue.Looking, counts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Groups of links: what the list can be narrowed to, with how many wait of each."""
+    found = bool(looking.text)
+
+    def link(label: str, count: int | None, current: bool, **changes: str) -> dict[str, Any]:
+        href = looking.address(q="", **changes)
+        return {"label": label, "href": href, "count": count, "current": current and not found}
+
+    views = [
+        link(label, counts[name] if name in queue.COUNTED_VIEWS else None, looking.view == name,
+             view=name, why="", amount="")
+        for name, label in queue.VIEWS.items()
+    ]  # fmt: skip
+    if looking.view == "decided" and not found:
+        return [{"title": "View", "links": views}]
+    reasons = [
+        link(label, counts[f"why_{name}"], looking.why == name,
+             why="" if looking.why == name else name)
+        for name, (label, _) in queue.WHY.items()
+    ]  # fmt: skip
+    bands = [
+        link(label, counts[f"band_{name}"], looking.band == name,
+             amount="" if looking.band == name else name)
+        for name, (label, _) in queue.BANDS.items()
+    ]  # fmt: skip
+    return [
+        {"title": "View", "links": views},
+        {"title": "Why it’s here", "links": reasons},
+        {"title": "Amount, in the case’s currency", "links": bands},
+    ]
+
+
+# ── The decision page ─────────────────────────────────────────────────────────────────────────────
+
+
+class _Desk:
+    """One case in front of one member of the staff: what they may do, and what they need to know."""
+
+    def __init__(self, case: Case, user: User) -> None:
+        self.case, self.user = case, user
+        self.actor = as_staff(user, case)
+        self.steps = cases.steps_for(case, self.actor)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        return timeline.events_of(self.case, STAFF)
+
+    @cached_property
+    def facts(self) -> list[record.Fact]:
+        return record.facts(self.case, self.events)
+
+    @cached_property
+    def others(self) -> list[User]:
+        return record.others_who_could_decide(self.case, self.user)
+
+    @cached_property
+    def deciding(self) -> str:
+        return record.decision_open(self.case, self.actor, self.steps, self.others)
+
+    @cached_property
+    def why_not(self) -> str:
+        return record.why_not(self.case, self.actor, self.others)
+
+    def may(self, act: str) -> bool:
+        """Whether the act's step is open to this person."""
+        return bool(self.deciding) if act == "decide" else ACTS[act].step in self.steps
+
+    def form(self, act: str, data: Any = None) -> CaseForm:
+        """The form of an act, filled in or fresh."""
+        if act == "decide":
+            looked_at = record.looked_at(self.case, self.events, self.facts)
+            alone = self.deciding == "decide_final_alone"
+            return DecideForm(self.case, data, facts=looked_at, alone=alone)
+        return ACTS[act](self.case, data)
+
+    def take(self, form: CaseForm) -> None:
+        """Take the act of a valid form; a decision and its internal note together or not at all."""
+        said, key = form.cleaned_data, form.cleaned_data["form_key"]
+        seen = said["version"]
+        if not isinstance(form, DecideForm):
+            cases.take_step(
+                self.case, form.step, self.actor, message=said.get("message", ""), form_key=key,
+                seen_version=seen, asks=Party(said["asks"]) if "asks" in said else None,
+                reference=said.get("reference", ""),
+            )  # fmt: skip
+            return
+        alone = said.get("alone_because", "")
+        with transaction.atomic():
+            cases.take_step(
+                self.case, self.deciding, self.actor, message=said["why"], form_key=key,
+                seen_version=seen, verdict=form.verdict(),
+                facts={"alone_because": alone} if alone else None,
+            )  # fmt: skip
+            note = "\n\n".join(filter(None, [alone and f"Decided alone: {alone}", said["note"]]))
+            if note:
+                note_key = uuid.uuid5(key, "note")
+                cases.take_step(self.case, "note", self.actor, message=note, form_key=note_key)
+
+    def preview(self, form: DecideForm) -> dict[str, Any]:
+        """The decision as both sides will read it, if it is sent now."""
+        now = clock.now()
+        verdict = form.verdict()
+        due = now + words.DAY * words.settings.APPEAL_DAYS
+        data = {
+            "remedy": verdict.remedy.value,
+            "amount_minor": verdict.amount_minor,
+            "looked_at": list(verdict.looked_at),
+            "due_at": due.isoformat(),
+        }
+        event = Event(
+            public_id="preview", case=self.case, step=self.deciding, party=STAFF,
+            message=form.cleaned_data["why"], data=data, created_at=now,
+        )  # fmt: skip
+        return timeline.entries(self.case, [event], Party.BUYER)[0].verdict
+
+    def context(self, used: CaseForm | None) -> dict[str, Any]:
+        """Everything the page shows; `used` takes the place of the fresh form of its act."""
+        case = self.case
+
+        def form(act: str) -> CaseForm | None:
+            if not self.may(act):
+                return None
+            return used if used is not None and used.name == act else self.form(act)
+
+        open_forms = {act: form(act) for act in ACTS}
+        decide = open_forms["decide"]
+        return {
+            "case": case,
+            "turn": words.turn(case, STAFF, events=self.events),
+            "pill": _Row(case, self.user).pill,
+            "ticking": words.ticking(case),
+            "head_facts": self._head(),
+            "claims": record.claims(case, self.events),
+            "facts": self.facts,
+            "similar": record.similar(case),
+            "entries": timeline.entries(case, self.events, STAFF),
+            "forms": open_forms,
+            "used": used.name if used is not None else "",
+            "decision": _decision_context(case, decide) if isinstance(decide, DecideForm) else None,
+            "final": self.deciding in ("decide_final", "decide_final_alone"),
+            "why_not": "" if self.deciding else self.why_not,
+            "money": self._money(),
+            "assigned": case.assigned_to,
+            "assign_seen": case.assigned_to_id or 0,  # type: ignore[attr-defined]
+            "is_mine": case.assigned_to == self.user,
+            "may_assign": bool(self.actor.role) and not self.actor.conflicted
+            and case.waiting_on == STAFF,
+        }  # fmt: skip
+
+    def _head(self) -> list[str]:
+        """How the case came here, in a few words."""
+        head = [f"Case {self.case.public_id}", str(self.case.get_reason_display())]
+        told = {
+            "deny": f"{self.case.company.name} denied it",
+            "appeal": "appealed",
+            "escalate": "No answer in time, came to us",
+            "decide": "decided",
+            "refund_failed": "The refund failed",
+        }
+        for event in self.events:
+            if event.step not in told:
+                continue
+            what = told[event.step]
+            if event.step == "appeal":
+                what = f"{words.name_of(self.case, event.party, STAFF)} appealed"
+            elif event.step == "decide" and event.actor:
+                what = f"{event.actor.name} decided"
+            head.append(f"{what} {words.when_text(event.created_at, 'date')}")
+        return head
+
+    def _money(self) -> dict[str, Any] | None:
+        """The refund that failed, and who sees to it; None when none did."""
+        case = self.case
+        if case.money != Money.FAILED or case.refund is None:
+            return None
+        names = ", ".join(person.name for person in self.others[:4])
+        return {
+            "amount": format_money(case.remedy_minor, case.currency),
+            "refund": case.refund,
+            "way": case.payment.way_back,
+            "finance": f"Finance sees to it: {names}." if names else "Finance sees to it.",
+            "mine": any(self.may(act) for act in MONEY_ACTS),
+        }
+
+
+def _decision_context(case: Case, form: DecideForm) -> dict[str, Any]:
+    """What the decision form needs beside its fields: choices in words, and who gets and pays."""
+    buyer, company, platform = case.buyer.first_name, case.company.name, words.platform()
+
+    def money(minor: int | None, sign: str) -> str:
+        if minor is None:
+            return f"{sign} the amount above"
+        return f"{sign}{format_money(minor, case.currency)}"
+
+    nothing = format_money(0, case.currency)
+    refund, credit = form.minor("amount"), form.minor("credits")
+    refunded = format_money(refund, case.currency) if refund else ""
+    credited = format_money(credit, case.currency) if credit else ""
+    return {
+        "form": form,
+        "sign": currency_symbol(case.currency),
+        "shown": {"amount": refund or "", "credits": credit or ""},
+        "outcomes": [
+            (Remedy.REFUND.value, f"Refund {buyer}", f"From {company}’s balance"),
+            (Remedy.CREDIT.value, f"{platform} Credits", f"{platform} pays, {company} isn’t charged"),
+            (Remedy.NONE.value, "No refund", _nothing_changes(case)),
+        ],
+        "consequences": [
+            (
+                "refund",
+                [
+                    (f"{buyer}, {case.payment.way_back}", money(refund, "+")),
+                    (company, money(refund, "−")),
+                    (platform, nothing),
+                ],
+                f"Refund {refunded} and tell both" if refunded else "Refund and tell both",
+            ),
+            (
+                "credit",
+                [
+                    (f"{buyer}, {platform} Credits", money(credit, "+")),
+                    (company, nothing),
+                    (platform, money(credit, "−")),
+                ],
+                f"Give {credited} in credits and tell both"
+                if credited else "Give credits and tell both",
+            ),
+            (
+                "none",
+                [(buyer, nothing), (company, nothing), (platform, nothing)],
+                "Decide no refund and tell both",
+            ),
+        ],
+    }  # fmt: skip
+
+
+def _nothing_changes(case: Case) -> str:
+    if case.denial_appealed and case.state == State.ESCALATED:
+        return "The creator’s denial stands"
+    return "The creator keeps the payment"
+
+
+def _filled(form: DecideForm, fill: str) -> DecideForm:
+    """The same form, nothing lost, with half or all of what was asked for as the amount."""
+    asked = min(form.case.asked_minor, form.most_minor)
+    minor = max(1, asked // 2) if fill == "half" else asked
+    typed = {name: form[name].value() for name in form.fields}
+    typed |= {"outcome": Remedy.REFUND.value, "amount": form.as_typed(minor)}
+    looked_at: Any = form.fields["looked_at"]
+    facts = [fact for fact, _ in looked_at.choices]
+    return DecideForm(form.case, initial=typed, facts=facts, alone="alone_because" in form.fields)
+
+
+def _latest(desk: _Desk) -> str:
+    """Who did what last, in a sentence."""
+    told = [event for event in desk.events if not event.staff_only]
+    if not told:
+        return "This case has changed."
+    last = told[-1]
+    who = last.actor.name if last.actor else "The system"
+    if last.actor == desk.user:
+        who = "You"
+    label = getattr(Case, last.step)._django_fsm.transitions
+    effects = next(iter(label.values())).custom["effects"]
+    return f"{who} did this {words.when_text(last.created_at, 'short')}: {effects.label.lower()}."
+
+
+def _case(public_id: str) -> Case:
+    """The case of an address, with all that its page reads of other tables, or 404."""
+    related = (
+        "payment__membership", "refund", "buyer", "company", "product", "assigned_to",
+        "first_decider",
+    )  # fmt: skip
+    case = Case.objects.select_related(*related).filter(public_id=public_id).first()
+    if case is None:
+        raise Http404
+    return case
+
+
+def _address(case: Case) -> str:
+    return reverse("admin:resolution_case_change", args=[case.public_id])
+
+
+def _to(case: Case) -> HttpResponse:
+    return redirect(_address(case))

@@ -1,0 +1,220 @@
+"""What staff send: a decision, a question to a side, a comment, a note, the end of a failed refund.
+
+Every form carries a key of its own, so that sending it twice counts once, and the version of the
+case that its page showed. Whether a step is open to whoever sends it is for the door to say.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from django import forms
+
+from payments.models import Refund
+from payments.money import format_money, parse_money, to_decimal
+from resolution.forms.messages import MessageField
+from resolution.models import Case
+from resolution.terms import Party, Remedy, Verdict
+
+class CaseForm(forms.Form):
+    """An act on one case. `name` is its address below the page, and the ids of its controls."""
+
+    name: ClassVar[str]
+    step: ClassVar[str]
+
+    form_key = forms.UUIDField(widget=forms.HiddenInput)
+    version = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
+
+    def __init__(
+        self, case: Case, data: Any = None, *, initial: Mapping[str, Any] | None = None
+    ) -> None:
+        fresh = {"form_key": uuid.uuid4(), "version": case.version}
+        super().__init__(data, initial=fresh | dict(initial or {}), auto_id=f"{self.name}-%s")
+        self.case = case
+
+    def typed(self) -> list[tuple[str, str]]:
+        """(label, text) of whatever somebody wrote, so that it is never lost."""
+        return [
+            (str(field.label), str(field.value()))
+            for field in self.visible_fields()
+            if isinstance(field.field, forms.CharField) and field.value()
+        ]
+
+
+class DecideForm(CaseForm):
+    """The decision: what the buyer gets, why, and what it rests on."""
+
+    name, step = "decide", "decide"
+
+    outcome = forms.ChoiceField(
+        choices=Remedy.choices,
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose an outcome."},
+    )
+    amount = forms.CharField(required=False, max_length=32, label="Amount")
+    credits = forms.CharField(required=False, max_length=32, label="Credits")
+    why = MessageField(label="Why", rows=6, error_messages={"required": "Say why. Both sides read it."})
+    looked_at = forms.MultipleChoiceField(
+        required=False, label="What you looked at", widget=forms.CheckboxSelectMultiple
+    )
+    note = MessageField(label="Internal note", required=False, rows=3)
+    alone_because = MessageField(
+        label="Why you decide alone",
+        rows=3,
+        help_text="You decided first, and nobody else can review it. Staff read this reason.",
+        error_messages={"required": "Say why nobody else reviews this case."},
+    )
+
+    def __init__(
+        self,
+        case: Case,
+        data: Any = None,
+        *,
+        initial: Mapping[str, Any] | None = None,
+        facts: Sequence[str] = (),
+        alone: bool = False,
+    ) -> None:
+        super().__init__(case, data, initial=initial)
+        held = case.refund if case.refund and case.refund.state == Refund.State.HELD else None
+        self.most_minor = case.payment.refundable_minor + (held.amount_minor if held else 0)
+        most = format_money(self.most_minor, case.currency)
+        buyer, company = case.buyer.first_name, case.company.name
+        looked_at: Any = self.fields["looked_at"]
+        looked_at.choices = [(fact, fact) for fact in facts]
+        self.fields["amount"].help_text = f"Up to {most}"
+        self.fields["credits"].help_text = f"Up to {most}. Charged to the goodwill budget."
+        self.fields["why"].help_text = (
+            f"{buyer} and {company} both read this word for word. Say what you found and how it "
+            "led to this outcome."
+        )
+        for name in ("amount", "credits"):
+            self.fields[name].widget.attrs |= {
+                "class": "input", "inputmode": "decimal", "autocomplete": "off",
+            }  # fmt: skip
+        if not alone:
+            del self.fields["alone_because"]
+
+    def minor(self, name: str) -> int | None:
+        """The amount that stands in a field, in minor units; None while it is not a possible one."""
+        try:
+            return self._parse(str(self[name].value() or ""))
+        except ValueError:
+            return None
+
+    def as_typed(self, minor: int) -> str:
+        """An amount as somebody would type it."""
+        return str(to_decimal(minor, self.case.currency))
+
+    def clean(self) -> dict[str, Any]:
+        """One outcome, one amount: that of the chosen outcome, pressed and last shown."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        outcome, pressed = cleaned.get("outcome"), self.data.get("do", "")
+        if outcome and pressed in Remedy.values and pressed != outcome:
+            self.add_error("outcome", "The button did not match the outcome. Choose once more.")
+        cleaned["minor"] = 0
+        name = {Remedy.REFUND: "amount", Remedy.CREDIT: "credits"}.get(Remedy(outcome or "none"))
+        if name and name in cleaned:
+            try:
+                cleaned["minor"] = minor = self._parse(cleaned[name])
+            except ValueError as problem:
+                self.add_error(name, str(problem))
+            else:
+                shown = self.data.get(f"shown_{name}", "")
+                if pressed in Remedy.values and shown and shown != str(minor):
+                    amount = format_money(minor, self.case.currency)
+                    self.add_error(
+                        name,
+                        f"You changed the amount to {amount}. Look at what it means once more.",
+                    )
+        return cleaned
+
+    def verdict(self) -> Verdict:
+        """What a valid form decides."""
+        cleaned = self.cleaned_data
+        return Verdict(Remedy(cleaned["outcome"]), cleaned["minor"], tuple(cleaned["looked_at"]))
+
+    def _parse(self, text: str) -> int:
+        return parse_money(text, self.case.currency, maximum_minor=self.most_minor)
+
+
+class AskForm(CaseForm):
+    """A question to one side, who then has seven days."""
+
+    name, step = "ask", "ask_party"
+
+    asks = forms.ChoiceField(
+        label="Who do you ask?",
+        choices=[(Party.BUYER, "Buyer"), (Party.CREATOR, "Creator")],
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose whom you ask."},
+    )
+    message = MessageField(
+        label="Your question",
+        help_text="Both sides read it.",
+        error_messages={"required": "Write your question first."},
+    )
+
+
+class CommentForm(CaseForm):
+    """A message to both sides that moves no clock."""
+
+    name = step = "comment"
+
+    message = MessageField(
+        label="Message to both sides", error_messages={"required": "Write a message first."}
+    )
+
+
+class NoteForm(CaseForm):
+    """Something that staff write down for staff."""
+
+    name = step = "note"
+
+    message = MessageField(
+        label="Internal note",
+        help_text="Only staff read it.",
+        error_messages={"required": "Write the note first."},
+    )
+
+
+class RetryForm(CaseForm):
+    """Send the refund that failed once more."""
+
+    name, step = "retry", "retry_refund"
+
+
+class CreditsForm(CaseForm):
+    """Give credits, because the refund cannot be made."""
+
+    name, step = "credits", "credit_instead"
+
+    message = MessageField(
+        label="What both sides read",
+        help_text="Say why it is credits now.",
+        error_messages={"required": "Say why it is credits now."},
+    )
+
+
+class PaidForm(CaseForm):
+    """The money went back outside the provider."""
+
+    name, step = "paid", "mark_paid"
+
+    reference = forms.CharField(
+        max_length=120,
+        label="Reference",
+        help_text="Of the transfer, so that anybody can find it again.",
+        widget=forms.TextInput({"class": "input", "autocomplete": "off"}),
+        error_messages={"required": "Note the reference of the transfer."},
+    )
+    message = MessageField(
+        label="What both sides read",
+        help_text="Say how and when it was paid.",
+        error_messages={"required": "Say how and when it was paid."},
+    )
+
+
+class AssignForm(forms.Form):
+    """Take a case, or let it go; `seen` is to whom it was assigned on the page, 0 for nobody."""
+
+    seen = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
