@@ -18,6 +18,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import F, Min, OuterRef, Subquery
+from django.utils import timezone
 
 from config import demo_files
 from config.demo_story import (
@@ -81,7 +82,7 @@ class History:
         before = clock.offset()
         sandbox("settings", {"settle_seconds": SETTLES_AT_ONCE})
         try:
-            self._go_to(self.past)
+            clock.advance(self.past - clock.now())
             self._people()
             self._shops()
             payments = [(paid, self._pay(paid)) for paid in PAYMENTS]
@@ -105,9 +106,9 @@ class History:
     # ── Time ──────────────────────────────────────────────────────────────────────────────────────
 
     def _go_to(self, moment: datetime) -> None:
-        """Set the clock; time only goes forward once the story has begun."""
+        """Let time pass until that moment; it never goes back."""
         by = moment - clock.now()
-        if by > timedelta() or moment == self.past:
+        if by > timedelta():
             clock.advance(by)
 
     def _at(self, moment: datetime, act: Callable[..., None], *args: Any) -> None:
@@ -320,6 +321,8 @@ class History:
         """Wait until the provider is done with a refund: a moment of ours, hours in the story."""
         patience = time.monotonic() + QUIET_WITHIN
         while time.monotonic() < patience:
+            # The worker would look in some seconds of the machine's; here hours have gone by.
+            Refund.objects.filter(pk=refund_id).update(next_attempt_at=timezone.now())
             refund = refunds.send(refund_id)
             if refund is None or refund.state not in Refund.IN_FLIGHT:
                 break

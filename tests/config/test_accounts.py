@@ -119,7 +119,7 @@ def test_a_forgotten_password_is_replaced_through_a_link_in_an_e_mail(client: Cl
         "/password-reset/", {"email": "Bea@example.com"}, headers={"host": "127.0.0.1"}
     )
     [sent] = mail.outbox
-    [link] = re.findall(r"https://testserver(/password-reset/\S+)", sent.body)
+    [link] = re.findall(r"https://testserver(/password-reset/\S+)", str(sent.body))
     form = client.get(link, follow=True)
     client.post(
         form.redirect_chain[-1][0],

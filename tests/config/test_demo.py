@@ -61,6 +61,14 @@ def exists(pid: int) -> bool:
         return False
 
 
+def look_after_until(running: Demo, fact: Callable[[], bool]) -> None:
+    def look() -> bool:
+        running.look_after_parts()
+        return fact()
+
+    wait_until(look)
+
+
 def look_after_without_pauses(running: Demo, part: Part) -> None:
     while True:
         part.next_start = 0
@@ -77,8 +85,8 @@ def test_a_part_that_falls_is_started_again_and_the_terminal_hears_of_it(
     first = part.process.pid
 
     part.process.kill()
-    wait_until(lambda: running.look_after_parts() is None and part.falls == 1)
-    wait_until(lambda: running.look_after_parts() is None and part.process is not None)
+    look_after_until(running, lambda: part.falls == 1)
+    look_after_until(running, lambda: part.process is not None)
 
     assert part.process.pid != first
     assert said == [f"sleeper stopped with code -9; it is started again in 1 s. See {part.log}"]
@@ -90,8 +98,7 @@ def test_the_pause_grows_with_each_fall(running: Demo, said: list[str]):
 
     for falls in (1, 2, 3):
         part.next_start = 0
-        running.look_after_parts()
-        wait_until(lambda: running.look_after_parts() is None and part.falls == falls)  # noqa: B023
+        look_after_until(running, lambda: part.falls == falls)  # noqa: B023
 
     assert [sentence.split("again in ")[1].split(".")[0] for sentence in said] == [
         "1 s",

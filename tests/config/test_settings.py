@@ -108,7 +108,7 @@ def test_an_address_says_everything_about_a_database():
     ],
 )
 def test_a_malformed_value_is_refused_by_name(read: str, value: str):
-    defaults = {"flag": [False], "whole": [1], "mail": [None]}
+    defaults: dict[str, list[object]] = {"flag": [False], "whole": [1], "mail": [None]}
 
     with pytest.raises(ImproperlyConfigured, match=r"^THIS "):
         getattr(Env({"THIS": value}), read)("THIS", *defaults.get(read, []))
