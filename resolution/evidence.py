@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import puremagic
-from boto3.exceptions import Boto3Error  # type: ignore[import-untyped]
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.core.files.base import ContentFile, File
@@ -121,7 +121,7 @@ def safe_name(name: str) -> str:
     """
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     shown = "".join(" " if c.isspace() else c for c in last if c.isspace() or _shows(c))
-    stem, dot, ending = " ".join(shown.split()).strip(" .").rpartition(".")
+    stem, dot, ending = " ".join(shown.split()).rstrip(" .").rpartition(".")
     if not dot or len(ending) > 10:
         stem, ending = f"{stem}{dot}{ending}", ""
     stem, ending = stem.strip(" .") or "file", f".{ending}" if ending else ""
@@ -192,15 +192,15 @@ def _drawn_anew(upload: UploadedFile, found: Format, name: str) -> File:
     GIF and WebP keep their movement; an animated PNG becomes its first frame. The size is read from
     the header before anything is decoded.
     """
-    out = io.BytesIO()
+    form, out = found.name.upper(), io.BytesIO()
     try:
         upload.seek(0)
-        with Image.open(upload, formats=[found.name.upper()]) as image:
+        with Image.open(upload, formats=[form]) as image:
             _check_size(image, name)
-            if found.name in ("GIF", "WebP") and getattr(image, "is_animated", False):
-                _redraw_moving(image, out, name)
+            if form in ("GIF", "WEBP") and getattr(image, "is_animated", False):
+                _redraw_moving(image, form, out, name)
             else:
-                _redraw_still(image, out)
+                _redraw_still(image, form, out)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as reason:
         raise _too_large(name) from reason
     except RefusedFile:
@@ -222,24 +222,21 @@ def _check_size(image: Image.Image, name: str) -> None:
         raise _too_large(name)
 
 
-def _redraw_still(image: Image.Image, out: io.BytesIO) -> None:
-    form = str(image.format)
+def _redraw_still(image: Image.Image, form: str, out: io.BytesIO) -> None:
+    """Draw the first frame; in place where that will do, for a picture may take 160 MB."""
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    if form == "JPEG":
-        plain = upright if upright.mode == "L" else upright.convert("RGB")
-    elif "transparency" in upright.info:
-        plain = upright.convert("RGBA")
-    else:
-        plain = upright
-    plain = plain.copy()
-    plain.info.clear()
+    ImageOps.exif_transpose(image, in_place=True)
+    if form == "JPEG" and image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    elif "transparency" in image.info:
+        image = image.convert("RGBA")
+    image.info.clear()
     options = {"JPEG": {"quality": 92}, "WEBP": {"quality": 90}}.get(form, {})
-    plain.save(out, form, **options)
+    image.save(out, form, **options)
 
 
-def _redraw_moving(image: Image.Image, out: io.BytesIO, name: str) -> None:
-    form, loop = str(image.format), image.info.get("loop")
+def _redraw_moving(image: Image.Image, form: str, out: io.BytesIO, name: str) -> None:
+    loop = image.info.get("loop")
     durations: list[int] = []
 
     def frames() -> Iterator[Image.Image]:

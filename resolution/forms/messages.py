@@ -115,7 +115,6 @@ class WithFiles(forms.Form):
     )
     version = forms.IntegerField(
         required=False,
-        min_value=0,
         widget=forms.HiddenInput,
         error_messages={"invalid": "Something is off with this page. Reload it and try again."},
     )
@@ -234,7 +233,9 @@ def _naming(upload: UploadedFile, sentence: str) -> str:
 def text_of(form: forms.Form, name: str) -> str:
     """A field's text: as it is sent when it is valid, otherwise as it was typed."""
     cleaned = getattr(form, "cleaned_data", {})
-    return str(cleaned.get(name) or form.data.get(form.add_prefix(name)) or "").strip()
+    if name in cleaned:
+        return str(cleaned[name])
+    return str(form.data.get(form.add_prefix(name)) or "").strip()
 
 
 class MessageForm(WithFiles):

@@ -83,8 +83,10 @@ class OpenCaseForm(WithFiles):
     ) -> None:
         super().__init__(data, files, user=user, **kwargs)
         self.payment = payment
-        self.fields["amount"].widget.is_required = False  # only for a part of the payment
-        self.fields["amount"].error_messages["required"] = self._range()
+        amount = self.fields["amount"]
+        amount.widget.is_required = False  # only when part of the payment is asked for
+        for code in ("required", "null_characters_not_allowed"):
+            amount.error_messages[code] = self._range()
         paid = format_money(payment.amount_minor, payment.currency)
         left = format_money(payment.refundable_minor, payment.currency)
         rest = "" if left == paid else f" {left} of it can still be refunded."
@@ -123,18 +125,18 @@ class OpenCaseForm(WithFiles):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        if cleaned.get("ask") == FULL:
+        ask, currency = cleaned.get("ask"), self.payment.currency
+        most = self.payment.refundable_minor
+        if ask != PART:
             self.errors.pop("amount", None)
-            cleaned["asked_minor"] = self.payment.refundable_minor
-        elif cleaned.get("ask") == PART and "amount" in cleaned:
+        elif "amount" in cleaned:
             try:
-                cleaned["asked_minor"] = parse_money(
-                    cleaned["amount"],
-                    self.payment.currency,
-                    maximum_minor=self.payment.refundable_minor,
-                )
+                asked = parse_money(cleaned["amount"], currency, maximum_minor=most)
+                cleaned["asked_minor"] = asked
             except ValueError:
                 self.add_error("amount", self._range())
+        if ask == FULL:
+            cleaned["asked_minor"] = most
         return cleaned
 
     def _range(self) -> str:

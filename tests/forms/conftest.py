@@ -1,0 +1,3 @@
+"""The storage that files of forms go to."""
+
+from tests.evidence.conftest import stored as stored
