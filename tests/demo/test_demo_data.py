@@ -128,3 +128,12 @@ def test_outside_the_demo_nothing_is_loaded(settings: Settings) -> None:
 
     with pytest.raises(CommandError, match="for the demo only"):
         call_command("demo_data")
+
+
+def test_money_arrived_within_hours_of_being_sent() -> None:
+    sent = dict(Event.objects.filter(step="refund_sent").values_list("case_id", "created_at"))
+    arrived = Event.objects.filter(step="refund_arrived").values_list("case_id", "created_at")
+
+    hours = [round((at - sent[case_id]) / timedelta(hours=1)) for case_id, at in arrived]
+
+    assert Counter(hours) == {3: 4, 2: 4}
