@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 
 from marketplace import clock
 from marketplace.models import TeamMember, User
@@ -548,7 +549,9 @@ def sweep(limit: int = 5 * BATCH) -> int:
         "decide_unanswered": asked.filter(state=State.ESCALATED, waiting_on=Party.BUYER),
         "resume_review": asked.filter(state__in=[State.ESCALATED, State.APPEALED]),
         "finalize": due.filter(state=State.DECIDED, final=False),
-        "close": Case.objects.filter(state=State.DECIDED, final=True),
+        "close": Case.objects.filter(state=State.DECIDED, final=True).filter(
+            Q(remedy=Remedy.NONE) | Q(money__in=[Money.ARRIVED, Money.BY_HAND])
+        ),
     }
     done = _triage(list(due.filter(state=State.OPEN).values_list("pk", flat=True)[:limit]))
     for step, cases in found.items():

@@ -148,6 +148,11 @@ def did_not_decide_first(case: "Lifecycle", actor: Actor) -> bool:
     return actor.user_id != case.first_decider_id
 
 
+def decided_first(case: "Lifecycle", actor: Actor) -> bool:
+    """They made the decision that is appealed."""
+    return actor.user_id == case.first_decider_id
+
+
 def handles_money(case: "Lifecycle", actor: Actor) -> bool:
     """Staff of finance."""
     return actor.role == User.StaffRole.FINANCE
@@ -394,7 +399,8 @@ class Lifecycle(models.Model):
         self._decide(act, final=True)
 
     @transition(field=state, source=APPEALED, target=DECIDED,
-                permission=by(STAFF, when=[impartial, handles_money]), conditions=[not_frozen],
+                permission=by(STAFF, when=[impartial, handles_money, decided_first]),
+                conditions=[not_frozen],
                 custom=effects("Decide for good, as the only reviewer", words=REQUIRED,
                                clock=Clock.STOP, waits_on=SYSTEM, tells=BOTH,
                                moves_money=True))  # fmt: skip

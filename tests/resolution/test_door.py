@@ -293,9 +293,10 @@ def test_a_frozen_case_refunds_nothing_and_goes_on_where_it_stopped(
     ],
 )
 def test_the_database_itself_refuses_to_rewrite_history(case: Case, statement: str) -> None:
-    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(statement)
+        with pytest.raises(IntegrityError), transaction.atomic():
+            cursor.execute(statement)
 
     assert Event.objects.get().message == "It is not what the page says."
 
