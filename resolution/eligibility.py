@@ -25,7 +25,7 @@ def filing_ends_at(payment: Payment) -> datetime:
 def check(payment: Payment, buyer: User, *, now: datetime, has_case: bool) -> None:
     """Raise NotEligible unless `buyer` may open a case for `payment` at `now`.
 
-    A pure check of what is given: under a lock on the payment for the truth, without one for a page.
+    A pure check of what is given: under a lock for the truth, without one for a page.
     """
     if payment.buyer_id != buyer.pk:
         raise NotEligible("not_yours", "This payment isn’t yours.")
