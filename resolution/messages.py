@@ -186,7 +186,7 @@ class _Letter:
     def context(self) -> dict[str, Any]:
         """What the words of a step may name. All texts are finished and of one line."""
         standing, case, event = self.standing, self.case, self.event
-        may_appeal = self.as_it_was.who_could_appeal()
+        may_appeal, days = self.as_it_was.who_could_appeal(), settings.RESPONSE_DAYS
         given = one_line(words.remedy_sentence(self.as_it_was, self.side))
         deadline = {"due": mail.Strong(), "due_day": "", "due_weekday": ""}
         if standing.due_at:
@@ -221,7 +221,7 @@ class _Letter:
             "they": one_line(case.company.name if self.to_buyer else case.buyer.first_name),
             "rule": one_line(event.data.get("rule", {}).get("name", "")),
             "reference": one_line(event.data.get("reference", "")),
-            "response_days": settings.RESPONSE_DAYS,
+            "response_days": f"{days} day{'' if days == 1 else 's'}",
         }
 
     def around(self) -> mail.Around:

@@ -1,11 +1,12 @@
 """A mail server that can be told to misbehave, and messages that wait for it."""
 
 import socket
+from asyncio import WriteTransport
 from collections.abc import Callable, Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -54,10 +55,10 @@ class MailServer:
         answer = self.answers.pop(0) if self.answers else "250 OK"
         if answer.startswith("250"):
             content = envelope.original_content or b""
-            self.received.append(message_from_bytes(content, policy=policy.default))  # type: ignore[arg-type]
+            self.received.append(message_from_bytes(content, policy=policy.default))
         if self.hang_ups:
             self.hang_ups -= 1
-            server.transport.abort()
+            cast("WriteTransport", server.transport).abort()
         return answer
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -21,11 +21,12 @@ from notifications.outbox import Composed
 from payments import refunds
 from payments.gateways import RefundAnswer
 from payments.models import Payment
-from resolution import cases, messages
+from resolution import cases, messages, tasks
 from resolution.actors import as_creator
 from resolution.models import Attachment, Case, Event, Rule
 from resolution.terms import SYSTEM, Actor, Party, Remedy, Verdict
 from tests.conftest import Later
+from tests.notifications.conftest import MailServer
 from tests.people import MakePayment, make_user
 
 NONE = Verdict(Remedy.NONE)
@@ -79,7 +80,7 @@ def told(case: Case, step: str, reader: User) -> Composed:
     return composed
 
 
-def answer(case: Case, state: str) -> None:
+def answer(case: Case, state: Literal["succeeded", "failed"]) -> None:
     """Let the provider say what became of the case's refund."""
     refund = now_at(case).refund
     assert refund
@@ -133,7 +134,7 @@ def test_every_step_is_told_in_whole_sentences_to_each_side_it_concerns(
         ("comment", staff), ("deny", creator), ("appeal", buyer),
         ("ask_party", staff, Party.CREATOR), ("reply", creator),
         ("ask_party", staff, Party.BUYER), ("reply", buyer),
-        ("decide", staff, HALF), ("appeal", creator), ("decide_final", other_staff, ALL),
+        ("decide", staff, HALF), ("appeal", creator), ("decide_final_alone", staff, ALL),
     )  # fmt: skip
     answer(long, "failed")
     walk(long, ("retry_refund", staff))
@@ -167,7 +168,7 @@ def test_every_step_is_told_in_whole_sentences_to_each_side_it_concerns(
     walk(silent, ("appeal", buyer), ("ask_party", staff, Party.CREATOR))
     later(timedelta(days=7, minutes=1))
     cases.sweep()
-    walk(silent, ("decide_final_alone", staff, NONE))
+    walk(silent, ("decide_final", other_staff, NONE))
     cases.sweep()
 
     rows = list(Notification.objects.order_by("pk"))
@@ -474,3 +475,18 @@ def test_an_unknown_time_zone_reads_as_utc(waiting_case: Case, cleo: User) -> No
     assert re.search(
         r"Reply by .* (AM|PM) UTC\.", lines_of(told(waiting_case, "notify_creator", cleo).text)
     )
+
+
+def test_the_worker_sends_what_a_new_case_calls_for(
+    mail_server: MailServer, waiting_case: Case, bea: User, cleo: User
+) -> None:
+    tasks.deliver()
+    tasks.deliver()
+
+    assert [(email["To"], email["Subject"].split(".")[0]) for email in mail_server.received] == [
+        (bea.email, "We have your case about Golden Hour presets"),
+        (cleo.email, "Bea Lind asks for $64"),
+    ]
+    root = f"<{waiting_case.public_id}.thread.{cleo.public_id}@rc.example>"
+    assert mail_server.received[1]["References"] == root
+    assert list(Notification.objects.values_list("state", "attempts")) == [("sent", 1), ("sent", 1)]
