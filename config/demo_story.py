@@ -251,11 +251,12 @@ STORIES = [
     # ── Long ago, and closed ──────────────────────────────────────────────────────────────────────
     Story(
         "sofia", "circle", STRIPE, 37.6, UNACCEPTABLE,
-        "I joined for the weekly critiques, and in four weeks there was one. "
+        "I joined for the weekly critiques, and in three weeks there was one. "
         "I’d like this month back, please.",
         (
             Act(20, "felix", "accept", "You’re right, we were short of hosts. Sorry about that."),
         ),
+        paid_before=21,
     ),
     Story(
         "liam", "pricing", PAYPAL, 36.2, NOT_AS_DESCRIBED,
@@ -263,7 +264,7 @@ STORIES = [
         (
             Act(9, "theo", "request_info", "Which date did you book, and what did you see when you "
                 "joined?"),
-            Act(15, "buyer", "reply", "The one on the 3rd. The player showed a date in the corner, "
+            Act(15, "buyer", "reply", "The one on Tuesday. The player showed a date in the corner, "
                 "see the picture.", ("player.png",)),
             Act(22, "marta", "deny", "The first hour is always recorded; the second is live. "
                 "You left after forty minutes."),
@@ -273,7 +274,7 @@ STORIES = [
                 "day. Half of the workshop was given, so half goes back.",
                 gives=(Remedy.REFUND, 7450)),
             Act(30, "marta", "appeal", "Everyone was offered the next live date instead."),
-            Act(29, "judith", "decide_final", "The offer came three weeks later. A live workshop "
+            Act(29, "judith", "decide_final", "The next live date is a month away. A live workshop "
                 "was sold and not given, so the whole price goes back.",
                 gives=(Remedy.REFUND, 14900)),
         ),
@@ -299,7 +300,7 @@ STORIES = [
     ),
     Story(
         "daniel", "founders", PAYPAL, 31.4, CANCELED,
-        "I canceled on the 2nd and was charged on the 4th.",
+        "I canceled two days before I was charged.",
         (
             Act(5, "buyer", "withdraw", "Found it: I had canceled another membership. My mistake."),
         ),
@@ -316,7 +317,7 @@ STORIES = [
     ),
     Story(
         "ruth", "glaze", PAYPAL, 27.5, CANCELED,
-        "I canceled at the end of last month, and was charged again.",
+        "I canceled last week, and was charged again.",
     ),
     Story(
         "liam", "handbook", STRIPE, 25.9, NOT_RECEIVED,
@@ -409,6 +410,7 @@ STORIES = [
         "maya", "circle", PAYPAL, 8.1, UNACCEPTABLE,
         "My pictures were passed over three weeks in a row. I wrote twice and got no answer.",
         files=("queue.png",),
+        paid_before=22,
     ),
     Story(
         "kenji", "grain", STRIPE, 4.9, NOT_AS_DESCRIBED,
@@ -431,7 +433,7 @@ STORIES = [
     ),
     Story(
         "daniel", "raku", STRIPE, 9.6, NOT_RECEIVED,
-        "The recordings were due three weeks ago.",
+        "The recordings were to be there at once. There is still only a trailer.",
         (Act(24 * 7 + 9, "omar", "note", "Third case about this recording. Ask the school when it "
              "is ready."),),
     ),
@@ -463,7 +465,8 @@ STORIES = [
     Story(
         "liam", "clinic", STRIPE, 5.8, NOT_RECEIVED,
         "I sent my page in two weeks ago, and there is still no video.",
-        (
+        paid_before=15,
+        acts=(
             Act(19, "theo", "request_info", "Could you send the link of the page once more? The "
                 "one we have gives an error."),
             Act(31, "buyer", "reply", "It’s https://liam-bakes.example/ and it works for me.",
@@ -520,7 +523,7 @@ STORIES = [
     ),
     Story(
         "ruth", "glaze", STRIPE, 0.9, CANCELED,
-        "Canceled last week, charged today.",
+        "I had canceled before it renewed. Could you have a look?",
     ),
 ]  # fmt: skip
 
