@@ -19,7 +19,7 @@ from typing import Any
 
 import puremagic
 from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.core.files.uploadedfile import UploadedFile
@@ -331,12 +331,22 @@ def _store(content: File, found: Format, name: str, uploader: User) -> Attachmen
         stored_as = attachment.file.storage.save(attachment.file.name, content)
     except STORAGE_ERRORS as reason:
         log.exception("%s could not be stored", attachment.public_id)
-        attachment.delete()
+        _take_back(attachment, reason)
         raise RefusedFile(f"We couldn’t store “{name}”. Try again in a minute.") from reason
     if stored_as != attachment.file.name:
         attachment.file.name = stored_as
         attachment.save(update_fields=["file"])
     return attachment
+
+
+def _take_back(attachment: Attachment, reason: Exception) -> None:
+    """Remove what may have been stored, and the row. In doubt the row stays: the sweep needs it."""
+    try:
+        attachment.file.storage.delete(str(attachment.file.name))
+    except STORAGE_ERRORS:
+        if isinstance(reason, HTTPClientError):  # handed over without an answer: it may be there
+            return
+    attachment.delete()
 
 
 def unsent_of(user: User, public_ids: Sequence[str]) -> list[Attachment]:

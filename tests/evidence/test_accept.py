@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import TemporaryUploadedFile
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from PIL import Image
+from pytest_django import Settings
 
 from marketplace.models import User
 from resolution import cases, evidence
@@ -306,6 +310,45 @@ def test_a_picture_that_moves_for_too_long_is_refused(
     assert nothing_kept()
 
 
+GOOD_FILES = [
+    ("a.png", hostile.picture("PNG")),
+    ("a.png", hostile.picture("PNG", (300, 200))),
+    ("a.jpg", hostile.jpeg_with_a_place()),
+    ("a.webp", hostile.picture("WEBP")),
+    ("a.webp", hostile.moving_picture("WEBP")),
+    ("a.gif", hostile.moving_picture("GIF")),
+    ("a.pdf", hostile.pdf()),
+    ("a.mp4", hostile.video()),
+    ("a.webm", hostile.webm()),
+]
+
+
+@examples(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    good=st.sampled_from(GOOD_FILES),
+    changes=st.lists(st.tuples(st.floats(0, 0.999), st.binary(max_size=6)), max_size=5),
+    end=st.floats(0, 1),
+)
+def test_a_broken_file_is_taken_or_refused_but_is_never_an_error_of_ours(
+    good: tuple[str, bytes], changes: list[tuple[float, bytes]], end: float, bea: User,
+    stored: Stored,
+) -> None:  # fmt: skip
+    name, content = good
+    broken = bytearray(content)
+    for place, bytes_there in changes:
+        at = int(place * len(broken))
+        broken[at : at + len(bytes_there)] = bytes_there
+    before = Attachment.objects.count()
+
+    try:
+        accept(upload(name, bytes(broken[: int(end * len(broken)) + 1])), bea)
+        taken = 1
+    except RefusedFile:
+        taken = 0
+
+    assert Attachment.objects.count() == before + taken == len(stored())
+
+
 # ── Names ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -358,6 +401,41 @@ def test_a_storage_that_is_down_leaves_no_row(
 
     assert sentence == "We couldn’t store “photo.png”. Try again in a minute."
     assert not Attachment.objects.exists()
+
+
+def test_a_disk_that_fills_up_keeps_no_half_of_a_file(
+    bea: User, settings: Settings, nothing_kept: NothingKept, tmp_path: Path
+) -> None:
+    use_storage(settings, "FullDisk", tmp_path)
+
+    sentence = refusal("photo.png", hostile.picture(), bea)
+
+    assert sentence == "We couldn’t store “photo.png”. Try again in a minute."
+    assert nothing_kept()
+
+
+def test_bytes_that_may_have_arrived_are_found_by_the_sweep(
+    bea: User, settings: Settings, stored: Stored, nothing_kept: NothingKept, tmp_path: Path,
+    later: Later,
+) -> None:  # fmt: skip
+    use_storage(settings, "SilentStorage", tmp_path)
+    sentence = refusal("photo.png", hostile.picture(), bea)
+    assert sentence == "We couldn’t store “photo.png”. Try again in a minute."
+    assert len(stored()) == 1
+
+    use_storage(settings, "WorkingStorage", tmp_path)
+    later(timedelta(days=1))
+    removed = remove_unsent()
+
+    assert removed == 1
+    assert nothing_kept()
+
+
+def use_storage(settings: Settings, name: str, tmp_path: Path) -> None:
+    options = {"location": str(tmp_path / "media")}
+    settings.STORAGES = settings.STORAGES | {
+        "default": {"BACKEND": f"tests.evidence.faulty.{name}", "OPTIONS": options}
+    }
 
 
 def test_a_video_is_never_held_in_memory(
