@@ -1,7 +1,7 @@
 """Users, companies with their teams, products and memberships, as staff look at them."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
@@ -23,6 +23,7 @@ COUNTED = 2_500
 
 admin.site.site_header = admin.site.site_title = "Administration"
 admin.site.index_title = "What would you like to look at?"
+admin.site.enable_nav_sidebar = False  # the lists want the room
 admin.site.unregister(Group)  # a person's staff role says what they may do
 
 
@@ -46,7 +47,7 @@ def link_to(row: Model | None, text: str = "") -> SafeString | str:
     return format_html('<a href="{}">{}</a>', reverse(where, args=[row.pk]), text or str(row))
 
 
-class CountedSoFar(Paginator):  # type: ignore[type-arg]
+class CountedSoFar(Paginator):
     """Counts no further than the pages that it offers, however large the table is."""
 
     @cached_property
@@ -55,7 +56,7 @@ class CountedSoFar(Paginator):  # type: ignore[type-arg]
         return int(rows[: COUNTED + 1].count())
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdmin(admin.ModelAdmin):
     """Rows to be looked at: nothing is added, changed or deleted, one by one or in bulk.
 
     `found_by` says by which column a term is searched, going by what stands in it: the first mark
@@ -65,7 +66,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     found_by: ClassVar[Mapping[str, str]] = {"": "public_id"}
     actions = None
-    ordering: ClassVar[Sequence[str]] = ("-pk",)  # type: ignore[misc]
+    ordering = ("-pk",)
     paginator = CountedSoFar
     list_per_page = 100
     list_max_show_all = 0
@@ -100,7 +101,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return queryset.filter(**{column: term}), False
 
 
-class TeamForm(forms.BaseInlineFormSet):  # type: ignore[type-arg]
+class TeamForm(forms.BaseInlineFormSet):
     """The team of one company."""
 
     def clean(self) -> None:
@@ -115,7 +116,46 @@ class TeamForm(forms.BaseInlineFormSet):  # type: ignore[type-arg]
             raise ValidationError("A company needs an owner. Make somebody else the owner first.")
 
 
-class Team(admin.TabularInline):  # type: ignore[type-arg]
+class Looked(admin.TabularInline):
+    """Rows that belong to another row, to be looked at there."""
+
+    extra = 0
+    show_change_link = True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return works_here(request.user)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields
+
+
+class Places(Looked):
+    """The companies on whose team a person is."""
+
+    model = TeamMember
+    fields = ("at", "role")
+    show_change_link = False
+    verbose_name = "company"
+    verbose_name_plural = "on the team of"
+
+    @admin.display(description="company")
+    def at(self, place: TeamMember) -> SafeString | str:
+        return link_to(place.company)
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[TeamMember]":
+        return super().get_queryset(request).select_related("company", "user")
+
+
+class Team(admin.TabularInline):
     """Who is on a company's team."""
 
     model = TeamMember
@@ -140,21 +180,6 @@ class Team(admin.TabularInline):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[TeamMember]":
         return super().get_queryset(request).select_related("user", "company")
-
-
-class Places(Team):
-    """The companies on whose team a person is."""
-
-    fields = ("company", "role")
-    raw_id_fields = ("company",)
-    formset = forms.BaseInlineFormSet
-    verbose_name = "company"
-    verbose_name_plural = "on the team of"
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    has_change_permission = has_delete_permission = has_add_permission  # type: ignore[assignment]
 
 
 @admin.register(User)
@@ -193,7 +218,7 @@ class UserAdmin(ReadOnlyAdmin):
         return handles_money(request.user) and (obj is None or not obj.is_staff)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """A new person gets a password that nobody knows, and sets one by “Forgot your password?”."""
+        """A new person’s password is known to nobody: “Forgot your password?” sets one."""
         if not change:
             obj.set_password(secrets.token_urlsafe(32))
         super().save_model(request, obj, form, change)

@@ -1,7 +1,7 @@
-"""Payments, refunds and the credits ledger, to be looked at: whatever moves money is done in a case."""
+"""Payments, refunds and credits, to be looked at: whatever moves money is done in a case."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -10,29 +10,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from marketplace.admin import ReadOnlyAdmin, link_to, works_here
+from marketplace.admin import Looked, ReadOnlyAdmin, link_to
 from payments.models import CreditEntry, CreditTransfer, Payment, Refund
 from payments.money import format_money
-
-
-class Looked(admin.TabularInline):  # type: ignore[type-arg]
-    """Rows that belong to another, to be looked at there."""
-
-    extra = 0
-    can_delete = False
-    show_change_link = True
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return works_here(request.user)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class RefundsOfPayment(Looked):
@@ -40,7 +20,6 @@ class RefundsOfPayment(Looked):
 
     model = Refund
     fields = ("public_id", "sum", "state", "provider_id", "created_at", "settled_at")
-    readonly_fields = ("sum",)
 
     @admin.display(description="amount")
     def sum(self, refund: Refund) -> str:
@@ -65,7 +44,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     search_help_text = (
         "A pay_, user_, biz_ or prod_ id, the buyer’s e-mail address, or the provider’s charge."
     )
-    list_display = ("public_id", "paid_by", "paid", "what", "processor", "chargeback", "paid_at")
+    list_display = ("public_id", "paid_by", "paid", "what", "processor", "paid_at")
     list_select_related = ("buyer", "product")
     inlines = (RefundsOfPayment, CreditsOfPayment)
     fieldsets = (
@@ -155,7 +134,6 @@ class Entries(Looked):
 
     model = CreditEntry
     fields = ("account", "sum")
-    readonly_fields = ("sum",)
     show_change_link = False
 
     @admin.display(description="amount")

@@ -234,7 +234,7 @@ class CaseAdmin(ReadOnlyAdmin):
     def _respond(
         self, request: HttpRequest, template: str, *, status: int = HTTPStatus.OK, **context: Any
     ) -> HttpResponse:
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(
             request,
             f"admin/resolution/case/{template}",
@@ -321,7 +321,7 @@ def _filters(looking: queue.Looking, counts: dict[str, Any]) -> list[dict[str, A
 
 
 class _Desk:
-    """One case in front of one member of the staff: what they may do, and what they need to know."""
+    """One case in front of one of the staff: what they may do, and what they need to know."""
 
     def __init__(self, case: Case, user: User) -> None:
         self.case, self.user = case, user
@@ -428,7 +428,7 @@ class _Desk:
             "why_not": "" if self.deciding else self.why_not,
             "money": self._money(),
             "assigned": case.assigned_to,
-            "assign_seen": case.assigned_to_id or 0,  # type: ignore[attr-defined]
+            "assign_seen": case.assigned_to_id or 0,
             "is_mine": case.assigned_to == self.user,
             "may_assign": bool(self.actor.role) and not self.actor.conflicted
             and case.waiting_on == STAFF,
@@ -489,7 +489,11 @@ def _decision_context(case: Case, form: DecideForm) -> dict[str, Any]:
         "shown": {"amount": refund or "", "credits": credit or ""},
         "outcomes": [
             (Remedy.REFUND.value, f"Refund {buyer}", f"From {company}’s balance"),
-            (Remedy.CREDIT.value, f"{platform} Credits", f"{platform} pays, {company} isn’t charged"),
+            (
+                Remedy.CREDIT.value,
+                f"{platform} Credits",
+                f"{platform} pays, {company} isn’t charged",
+            ),
             (Remedy.NONE.value, "No refund", _nothing_changes(case)),
         ],
         "consequences": [

@@ -65,7 +65,7 @@ def _scales() -> dict[int, list[str]]:
     """Currencies by how many of the smallest unit make a whole one, where that is not a hundred."""
     scales: dict[int, list[str]] = {}
     for code in sorted(list_currencies()):
-        if exponent(code) != 2:  # noqa: PLR2004
+        if exponent(code) != 2:
             scales.setdefault(10 ** exponent(code), []).append(code)
     return scales
 
@@ -82,7 +82,7 @@ def whole_units() -> ExpressionWrapper:
 
 @dataclass(frozen=True)
 class Looking:
-    """What somebody looks for, as read from the address; whatever makes no sense there is left out."""
+    """What somebody looks for, read from the address; what makes no sense there is left out."""
 
     view: str = "waiting"
     why: str = ""
@@ -164,9 +164,7 @@ def _chosen(looking: Looking, user: User) -> "models.QuerySet[Case]":
     if looking.text:
         return _found(looking.text)
     if looking.view == "decided":
-        return Case.objects.filter(
-            decided_by=Party.STAFF, state__in=[State.DECIDED, State.CLOSED]
-        )
+        return Case.objects.filter(decided_by=Party.STAFF, state__in=[State.DECIDED, State.CLOSED])
     if looking.view == "asked":
         rows = Case.objects.filter(state__in=IN_REVIEW, waiting_on__in=BOTH, due_at__isnull=False)
     else:
@@ -183,7 +181,7 @@ def _chosen(looking: Looking, user: User) -> "models.QuerySet[Case]":
 
 
 def _found(text: str) -> "models.QuerySet[Case]":
-    """Cases by an id, an e-mail address, or the beginning of a word in the buyer's or company's name."""
+    """Cases by an id, an e-mail address, or the beginning of a word in one of the two names."""
     for prefix, column in FOUND_BY.items():
         if text.startswith(prefix):
             return Case.objects.filter(**{column: text})
@@ -217,7 +215,7 @@ def counts(user: User) -> dict[str, Any]:
 
 
 def take_next(user: User) -> Case | None:
-    """Assign the next case that nobody has and that this person may see to; None when there is none.
+    """Assign the next case that nobody has and that this person may see to; None for none.
 
     Two who press at once get two cases: whoever comes second finds the row no longer free.
     """

@@ -43,14 +43,14 @@ LABELS = {
 
 @dataclass
 class Claim:
-    """What one side says: its texts in order, and its files."""
+    """What one side says, and its files: (label, text, whether it is the claim itself) in order."""
 
     party: str
     name: str
     title: str
     about: str
     silent: str
-    said: list[tuple[str, str]] = field(default_factory=list)
+    said: list[tuple[str, str, bool]] = field(default_factory=list)
     files: list[FileRow] = field(default_factory=list)
 
 
@@ -68,7 +68,8 @@ def claims(case: Case, events: Sequence[Event]) -> list[Claim]:
     for side in sides:
         for event in events:
             if event.party == side.party and event.message:
-                side.said.append((LABELS.get(event.step, ""), event.message))
+                is_claim = event.step in ("open_case", "deny")
+                side.said.append((LABELS.get(event.step, ""), event.message, is_claim))
             if event.party == side.party:
                 side.files += [file_row(attachment) for attachment in event.attachments.all()]
     return sides
@@ -128,9 +129,8 @@ def facts(case: Case, events: Sequence[Event]) -> list[Fact]:
         Fact("Asked for", f"{asked}, {'all' if whole else 'a part'} of the payment. "
              f"Reason: {case.get_reason_display()}."),
         Fact("Payment", format_html(
-            "{} on {}, {}, by {}. {}", format_money(payment.amount_minor, money),
-            when_text(payment.paid_at, "day"), payment.way_back,
-            payment.get_processor_display(), link_to(payment)), "The payment"),
+            "{} on {}, {}. {}", format_money(payment.amount_minor, money),
+            when_text(payment.paid_at, "day"), _way(payment), link_to(payment)), "The payment"),
         Fact("Given back so far", _given_back(payment), "Refunds and credits so far"),
         Fact("Chargeback", payment.get_chargeback_display()),
         Fact("Product", format_html(
@@ -144,9 +144,9 @@ def facts(case: Case, events: Sequence[Event]) -> list[Fact]:
             reverse("admin:resolution_case_changelist"), case.company.public_id)),
     ]  # fmt: skip
     refunds = list(payment.refunds.order_by("pk"))
-    credits = list(payment.credits.order_by("pk").prefetch_related("entries"))
-    if refunds or credits:
-        rows.append(Fact("Refunds and credits", _money_rows(refunds, credits, money)))
+    transfers = list(payment.credits.order_by("pk").prefetch_related("entries"))
+    if refunds or transfers:
+        rows.append(Fact("Refunds and credits", _money_rows(refunds, transfers, money)))
     decided = [event for event in events if event.step in DECISIONS]
     if decided:
         rows.append(Fact("Decided so far", format_html_join("", "<div>{}</div>", (
@@ -160,6 +160,11 @@ def looked_at(case: Case, events: Sequence[Event], known: Sequence[Fact]) -> lis
     if any(event.attachments.all() for event in events):
         written.append("Files from both sides")
     return written + [fact.looked_at for fact in known if fact.looked_at]
+
+
+def _way(payment: Payment) -> str:
+    processor = payment.get_processor_display()
+    return f"{payment.way_back}, by {processor}" if payment.method else processor
 
 
 def _given_back(payment: Payment) -> str:
@@ -188,7 +193,7 @@ def _membership(case: Case) -> SafeString | str:
 
 
 def _money_rows(
-    refunds: Sequence[Refund], credits: Sequence[CreditTransfer], currency: str
+    refunds: Sequence[Refund], transfers: Sequence[CreditTransfer], currency: str
 ) -> SafeString:
     rows = [
         (
@@ -200,7 +205,7 @@ def _money_rows(
         )
         for refund in refunds
     ]  # fmt: skip
-    for transfer in credits:
+    for transfer in transfers:
         amount = sum(entry.amount_minor for entry in transfer.entries.all()
                      if entry.amount_minor > 0)  # fmt: skip
         rows.append((format_money(amount, currency), "in credits", link_to(transfer)))
@@ -308,7 +313,7 @@ def _band(case: Case) -> tuple[int, int | None, str]:
 
 
 def others_who_could_decide(case: Case, user: User) -> list[User]:
-    """Colleagues who could decide this case as it stands: with the right role, and no part in it."""
+    """Colleagues who could decide this case as it stands, and who have no part in it."""
     roles = [User.StaffRole.FINANCE]
     if case.money != Money.FAILED and within_agent_limit(
         case, Actor(Party.STAFF, role=User.StaffRole.AGENT)
@@ -347,13 +352,21 @@ def why_not(case: Case, actor: Actor, others: Sequence[User]) -> str:
     if actor.conflicted:
         return CONFLICTED
     if not actor.role:
-        return "You can look at cases, but have no part in them: your account is no agent’s or finance’s."
+        return (
+            "You can look at cases and no more: your account is neither an agent’s nor finance’s."
+        )
     if case.frozen_at:
-        return "The buyer’s bank is looking into this payment. Nothing is decided until it has ruled."
+        return (
+            "The buyer’s bank is looking into this payment. Nothing is decided until it has ruled."
+        )
     if case.state not in (State.ESCALATED, State.APPEALED):
         return ""
     names = [person.name for person in others[:4]]
-    able = f" {_any_of(names)} can." if names else " Nobody else can at the moment: ask an administrator."
+    able = (
+        f" {_any_of(names)} can."
+        if names
+        else " Nobody else can at the moment: ask an administrator."
+    )
     if case.state == State.APPEALED and actor.user_id == case.first_decider_id:
         return f"You decided this case first, so somebody else does the final review.{able}"
     if not within_agent_limit(case, actor):

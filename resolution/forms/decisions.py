@@ -16,6 +16,7 @@ from resolution.forms.messages import MessageField
 from resolution.models import Case
 from resolution.terms import Party, Remedy, Verdict
 
+
 class CaseForm(forms.Form):
     """An act on one case. `name` is its address below the page, and the ids of its controls."""
 
@@ -53,7 +54,9 @@ class DecideForm(CaseForm):
     )
     amount = forms.CharField(required=False, max_length=32, label="Amount")
     credits = forms.CharField(required=False, max_length=32, label="Credits")
-    why = MessageField(label="Why", rows=6, error_messages={"required": "Say why. Both sides read it."})
+    why = MessageField(
+        label="Why", rows=6, error_messages={"required": "Say why. Both sides read it."}
+    )
     looked_at = forms.MultipleChoiceField(
         required=False, label="What you looked at", widget=forms.CheckboxSelectMultiple
     )
@@ -95,7 +98,7 @@ class DecideForm(CaseForm):
             del self.fields["alone_because"]
 
     def minor(self, name: str) -> int | None:
-        """The amount that stands in a field, in minor units; None while it is not a possible one."""
+        """The amount in a field, in minor units; None while it is not a possible one."""
         try:
             return self._parse(str(self[name].value() or ""))
         except ValueError:

@@ -109,9 +109,7 @@ def appealed(escalated: Case, staff: Actor, buyer: Actor) -> Case:
 @pytest.fixture
 def failed(escalated: Case, staff: Actor, later: Later) -> Case:
     """Sam ordered a refund, nobody appealed, and the provider refused it for good."""
-    cases.take_step(
-        escalated, "decide", staff, message=WHY, verdict=Verdict(Remedy.REFUND, 6400)
-    )
+    cases.take_step(escalated, "decide", staff, message=WHY, verdict=Verdict(Remedy.REFUND, 6400))
     later(timedelta(days=8))
     cases.sweep()
     refund = now_at(escalated).refund

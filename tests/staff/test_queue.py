@@ -134,7 +134,9 @@ def test_the_queue_takes_four_queries_however_long(
     for _ in range(count):
         make_waiting()
 
-    with CaptureQueriesContext(connection, ) as queries:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
         at_sams.get(QUEUE)
 
     assert len(queries) == 4  # session, user, counts, rows
