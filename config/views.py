@@ -16,7 +16,7 @@ from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -80,12 +80,6 @@ def own_place(user: User) -> str:
     if TeamMember.objects.filter(user=user).exists():
         return DASHBOARD
     return HUB
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """A form without its token: most often an old page in a browser that has logged in since."""
-    sentence = "This page was open for too long. Go back, reload it, and send the form again."
-    return render(request, "403.html", {"exception": sentence}, status=403)
 
 
 @require_safe
