@@ -67,7 +67,7 @@ TABLE = [
     Row("decide", (STAFF,), to(DECIDED, ESCALATED)),
     Row("appeal", BOTH, to(APPEALED, DECIDED), NOT_DUE | HALF_BACK),
     Row("decide_final", (STAFF,), to(DECIDED, APPEALED)),
-    Row("decide_final_alone", (STAFF,), to(DECIDED, APPEALED)),
+    Row("decide_final_alone", (STAFF,), to(DECIDED, APPEALED), {"first_decider_id": 3}),
     Row("accept_decision", BOTH, stays(DECIDED), HALF_BACK),
     Row("finalize", (SYSTEM,), stays(DECIDED), DUE),
     Row("close", (SYSTEM,), to(CLOSED, DECIDED), {"final": True}),
