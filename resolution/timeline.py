@@ -13,6 +13,7 @@ from django.conf import settings
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
+from marketplace import clock
 from payments.money import format_money
 from resolution.models import Attachment, Case, Event
 from resolution.templatetags.rc import when_text
@@ -109,8 +110,28 @@ class _Told:
         return format_money(self.data.get("amount_minor", 0), self.case.currency)
 
     def _until(self, style: str = "datetime") -> str:
+        """The date that this event set; while its clock runs, where a pause has moved it to."""
+        case = self.case
         due = parse_datetime(self.data.get("due_at") or "")
+        if case.due_at and case.clock_started_at == self.event.created_at:
+            due = case.due_at
         return when_text(due, style) if due else ""
+
+    @property
+    def _is_running(self) -> bool:
+        """The clock that this event started still runs: what it allows is yet to come."""
+        case = self.case
+        return (
+            case.state != State.CLOSED
+            and case.due_at is not None
+            and case.clock_started_at == self.event.created_at
+            and case.due_at > clock.now()
+        )
+
+    def _may_appeal(self, who: str) -> str:
+        """You can appeal until then; or, when that is over or taken up: could."""
+        can = "can" if self._is_running else "could"
+        return f"{who} {can} appeal to {platform()} until {self._until()}."
 
     def _entry(self, kind: str, **fields: Any) -> Entry:
         return Entry(kind, self.event.public_id, self.event.created_at, **fields)
@@ -128,16 +149,17 @@ class _Told:
         shows_person = person and (
             (party == CREATOR and self.reader != BUYER) or (party == STAFF and self.reader == STAFF)
         )
-        by = f"{person}, {roles[Party(party)].lower()}" if shows_person else roles[Party(party)]
+        by = f"{person}, {roles[Party(party)]}" if shows_person else roles[Party(party)]
         is_you = party == self.reader == BUYER
         lead = tag.get("tag_lead", "")
         strong = tag.get("tag_strong", "")
         files = [file_row(a) for a in sorted(event.attachments.all(), key=_place)]
         if not event.message and not files:
-            actor = "You" if is_you else names[Party(party)]
+            actor = "You" if party == self.reader != STAFF else names[Party(party)]
+            act = strong or lead
             return self._status(
-                strong or lead, tag.get("tag_text", ""), icon=tag.get("tag_icon", "flag"),
-                lead=f"{actor}:",
+                f"{actor} {act[:1].lower()}{act[1:]}", tag.get("tag_text", ""),
+                icon=tag.get("tag_icon", "flag"),
             )  # fmt: skip
         return self._entry(
             "message",
@@ -206,12 +228,14 @@ class _Told:
         return self._said(role="opened the case")
 
     def _notify_creator(self) -> Entry:
+        have = "have" if self._is_running else "had"
         if self.reader == CREATOR:
             return self._status(
-                "", f"Sent to you by e-mail. Reply by {self._until()}.", icon="mail"
-            )
+                "", f"Sent to you by e-mail. You {have} until {self._until()} to reply.",
+                icon="mail",
+            )  # fmt: skip
         return self._status(
-            self.case.company.name, f". They have until {self._until()} to reply.",
+            self.case.company.name, f". They {have} until {self._until()} to reply.",
             icon="mail", lead="Sent to",
         )  # fmt: skip
 
@@ -230,7 +254,7 @@ class _Told:
     def _deny(self) -> Entry:
         return self._said(
             tag_icon="xc", tag_strong="Denied the request.",
-            tag_text=f" {self.Buyer} can appeal to {platform()} until {self._until()}.",
+            tag_text=f" {self._may_appeal(self.Buyer)}",
         )  # fmt: skip
 
     def _request_info(self) -> Entry:
@@ -255,7 +279,7 @@ class _Told:
         silent = self.creator if self.event.state_before == State.AWAITING_CREATOR else self.buyer
         silent = silent[:1].upper() + silent[1:]
         return self._status(
-            f"{platform()} is reviewing.",
+            f"{platform()} stepped in.",
             f" {silent} didn’t reply in {settings.RESPONSE_DAYS} days.",
             icon="scale", tone="whop",
         )  # fmt: skip
@@ -277,7 +301,7 @@ class _Told:
             "Decision: no refund",
             f"{self.Buyer} didn’t answer our question within {settings.RESPONSE_DAYS} days, "
             f"so we decided for {self.creator}.",
-            f"{self.Buyer} can appeal until {self._until()}.",
+            f"Nothing is paid back. {self._may_appeal(self.Buyer)}",
         )
 
     def _resume_review(self) -> Entry:
@@ -308,9 +332,10 @@ class _Told:
         return "Nothing is paid back."
 
     def _decide(self) -> Entry:
-        wait = (
-            f" It is carried out once nobody can appeal any more, on {self._until()} at the latest."
-        )
+        what = "The decision is carried out"
+        if self.data.get("remedy") == Remedy.NONE:
+            what = "The decision is final"
+        wait = f" {what} once nobody can appeal any more, on {self._until()} at the latest."
         return self._decision(self._title(), self.event.message, self._gives() + wait)
 
     def _decide_final(self) -> Entry:
@@ -331,7 +356,8 @@ class _Told:
             )  # fmt: skip
         return self._said(
             role=f"appealed to {platform()}", tag_icon="scale",
-            tag_strong=f"{platform()} is reviewing.", tag_text=f" Target: {self._until('date')}.",
+            tag_strong=f"{platform()} reviews the case.",
+            tag_text=f" Target: {self._until('date')}." if self._is_running else "",
         )  # fmt: skip
 
     def _accept_decision(self) -> Entry:
@@ -388,12 +414,16 @@ class _Told:
 
     def _freeze(self) -> Entry:
         return self._status(
-            "Paused.", " The buyer’s bank looks into the payment. No refund is made meanwhile.",
+            "Paused.",
+            f" {self._their().capitalize()} bank is looking into the payment."
+            " No refund is made meanwhile.",
             icon="lock",
         )  # fmt: skip
 
     def _resume(self) -> Entry:
-        return self._status("The case goes on.", " The bank ruled for the creator.", icon="flag")
+        return self._status(
+            "The case goes on.", f" The bank ruled for {self.creator}.", icon="flag"
+        )
 
     def _comment(self) -> Entry:
         return self._said()

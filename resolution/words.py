@@ -103,7 +103,9 @@ def given(case: Case) -> str:
 
 def ticking(case: Case, now: datetime | None = None) -> Ticking | None:
     """The running clock of a case; None when none runs."""
-    if not case.due_at or not case.clock_started_at or case.state == State.CLOSED:
+    if not case.due_at or not case.clock_started_at:
+        return None
+    if (case.final or case.state == State.CLOSED) and case.money != Money.FAILED:
         return None
     moment = case.frozen_at or now or clock.now()
     whole = case.due_at - case.clock_started_at
@@ -232,11 +234,13 @@ def turn(
     running = ticking(case, now)
     title, body, cta, quiet = _say(case, reader)
     tone = label.tone
-    shows_clock = running is not None and (case.waiting_on != STAFF or reader == STAFF)
+    shows_clock = (
+        running is not None and not case.frozen_at and (case.waiting_on != STAFF or reader == STAFF)
+    )
     return Turn(
         tone=tone,
         label=_turn_label(case, reader, label),
-        icon=label.icon,
+        icon="" if label.tone == "turn" and reader == BUYER else label.icon,
         title=title,
         body=body,
         clock_left=running.line if running and shows_clock else "",
@@ -270,7 +274,7 @@ def _say(case: Case, reader: str) -> Said:
         return _say_closed(case, reader)
     if case.frozen_at:
         return (
-            "The bank is looking into this payment",
+            f"{'Your' if reader == BUYER else 'The buyer’s'} bank is looking into this payment",
             "A chargeback was opened with the bank. The case waits until the bank has ruled, "
             "and no refund is made meanwhile.",
             None,
@@ -431,12 +435,14 @@ def _say_decided(case: Case, reader: str) -> Said:
     if could == {BUYER, CREATOR}:
         other = name_of(case, BUYER if reader == CREATOR else CREATOR, reader)
         lead = f"You and {other} can each appeal" if reader != STAFF else "Either side can appeal"
+        unused = "If nobody does"
     elif reader in could:
-        lead = "You can appeal"
+        lead, unused = "You can appeal", "If you don’t"
     else:
         lead = f"{name_of(case, next(iter(could), BUYER), reader)} can appeal"
+        unused = "If they don’t"
     body = format_html(
-        "{} until <b>{}</b>. If nobody does, the case closes with this result.", lead, until(case)
+        "{} until <b>{}</b>. {}, the case closes with this result.", lead, until(case), unused
     )
     cta = ("Appeal", "#appeal") if reader in could else None
     return remedy_sentence(case, reader), body, cta, True
@@ -491,7 +497,9 @@ def _say_closed(case: Case, reader: str) -> Said:
     if case.remedy == Remedy.NONE:
         return "Closed with no refund", end, None, False
     if case.remedy == Remedy.CREDIT:
-        return remedy_sentence(case, reader), end, None, False
+        who = "You" if reader == BUYER else name_of(case, BUYER, reader)
+        paid = "" if reader == BUYER else f", paid by {platform()}"
+        return f"{who} got {given(case)} in {platform()} Credits{paid}", end, None, False
     if reader == BUYER:
         return f"{given(case)} was refunded to your {case.payment.way_back}", end, None, False
     return f"{given(case)} was refunded to {name_of(case, BUYER, reader)}", end, None, False
@@ -504,6 +512,7 @@ def progress(case: Case, reader: str, events: Sequence[Event] = ()) -> list[tupl
     """The way from opening to closing: (title, note, done | now | maybe | "")."""
     last = {event.step: event for event in events}
     due = until(case, "date")
+    by_when = "Paused" if case.frozen_at else f"Due {due}"
 
     def on(step: str) -> str:
         return when_text(last[step].created_at, "date") if step in last else ""
@@ -517,22 +526,27 @@ def progress(case: Case, reader: str, events: Sequence[Event] = ()) -> list[tupl
     if "auto_refund" in last:
         steps.append(("Auto-respond", f"Refunded {on('auto_refund')}", "done"))
     elif state == State.AWAITING_CREATOR:
-        steps.append((creator, f"Due {due}", "now"))
+        steps.append((creator, by_when, "now"))
     elif "accept" in last:
         steps.append((creator, f"Accepted {on('accept')}", "done"))
     elif "deny" in last:
         steps.append((creator, f"Denied {on('deny')}", "done"))
-    elif state == State.MORE_INFO:
+    elif state == State.MORE_INFO or _left_unanswered(last):
         steps.append((creator, f"Asked {on('request_info')}", "done"))
-    elif case.outcome != Outcome.WITHDRAWN:
-        steps.append((creator, "No reply" if "escalate" in last else "", "done"))
+    elif "escalate" in last:
+        steps.append((creator, "No reply", "done"))
     if state == State.MORE_INFO:
-        steps.append(("Your answer" if reader == BUYER else "Buyer", f"Due {due}", "now"))
+        steps.append(("Your answer" if reader == BUYER else "Buyer", by_when, "now"))
     steps += _progress_of_review(case, reader, last, due, on)
     if case.final and case.remedy == Remedy.REFUND and state == State.DECIDED:
         steps.append(("Refund", "On its way", "now"))
     closed = when_text(case.closed_at, "date") if case.closed_at else ""
     return [*steps, ("Closed", closed, "now" if state == State.CLOSED else "")]
+
+
+def _left_unanswered(last: dict[str, Event]) -> bool:
+    """It came to staff because the buyer did not answer the creator."""
+    return "escalate" in last and last["escalate"].state_before == State.MORE_INFO
 
 
 def _progress_of_review(
@@ -543,52 +557,59 @@ def _progress_of_review(
     if state in (State.AWAITING_CREATOR, State.MORE_INFO):
         return [(review, "If needed", "maybe")]
     denied = state == State.DECIDED and case.decided_by == CREATOR and not case.final
+    open_until = "Paused" if case.frozen_at else f"Until {due}"
+    target = "Paused" if case.frozen_at else f"Target {due}"
     if denied:
         choice = "Your choice" if reader == BUYER else "Appeal window"
-        return [(choice, f"Until {due}", "now"), (review, "If appealed", "maybe")]
+        maybe = "If you appeal" if reader == BUYER else "If appealed"
+        return [(choice, open_until, "now"), (review, maybe, "maybe")]
     steps: list[tuple[str, str, str]] = []
     reviewed = {"decide", "decide_unanswered"} & last.keys()
     if state == State.ESCALATED:
-        return [(review, f"Target {due}" if case.waiting_on == STAFF else f"Until {due}", "now")]
+        return [(review, target if case.waiting_on == STAFF else "Waiting", "now")]
     if reviewed:
         decided = on(min(reviewed))
         steps.append((review, f"Decided {decided}", "done"))
     if state == State.APPEALED:
-        return [*steps, ("Final review", f"Target {due}", "now")]
+        return [*steps, ("Final review", target if case.waiting_on == STAFF else "Waiting", "now")]
     if {"decide_final", "decide_final_alone"} & last.keys():
         steps.append(("Final review", on("decide_final") or on("decide_final_alone"), "done"))
     elif reviewed and state == State.DECIDED and not case.final:
-        steps += [("Decision", f"Until {due}", "now"), ("Final review", "If appealed", "maybe")]
+        steps += [("Appeal window", open_until, "now"), ("Final review", "If appealed", "maybe")]
     return steps
 
 
 def _now_line(case: Case, reader: str) -> SafeString | str:
     """The progress in one line, for small screens."""
-    now, after = {
-        State.OPEN: (
-            "your case is sent." if reader == BUYER else "a new case.",
-            "the creator replies.",
-        ),
-        State.AWAITING_CREATOR: (
-            "your reply." if reader == CREATOR else "the creator’s reply.",
-            f"closed, or {platform()} reviews.",
-        ),
-        State.MORE_INFO: (
-            "your answer." if reader == BUYER else "the buyer’s answer.",
-            f"the creator replies, or {platform()} reviews.",
-        ),
-        State.ESCALATED: (f"{platform()} is reviewing.", "a decision, with reasons."),
-        State.APPEALED: ("the final review.", "closed for good."),
-        State.DECIDED: (
-            ("the money is on its way.", "closed.")
-            if case.final
-            else ("decided.", f"closes on {until(case, 'date')} unless somebody appeals.")
-        ),
-        State.CLOSED: ("closed.", ""),
-    }[State(case.state)]
+    now, after = _now_and_next(case, reader)
     if not after:
         return format_html("<b>Now:</b> {}", now)
     return format_html("<b>Now:</b> {} <b>Next:</b> {}", now, after)
+
+
+def _now_and_next(case: Case, reader: str) -> tuple[str, str]:
+    if case.state == State.CLOSED:
+        return "closed.", ""
+    if case.frozen_at:
+        return "paused.", "the bank’s ruling."
+    if case.state == State.DECIDED:
+        if not case.final:
+            return "decided.", f"closes on {until(case, 'date')} unless somebody appeals."
+        moves = case.remedy == Remedy.REFUND
+        return ("the money is on its way." if moves else "decided for good."), "the case closes."
+    if case.waiting_on in (BUYER, CREATOR):
+        whose = {BUYER: "the buyer’s", CREATOR: "the creator’s"} | {Party(reader): "your"}
+        what = "reply" if case.state == State.AWAITING_CREATOR else "answer"
+        after = {
+            State.AWAITING_CREATOR: f"closed, or {platform()} reviews.",
+            State.MORE_INFO: f"the creator replies, or {platform()} reviews.",
+        }.get(State(case.state), f"{platform()} goes on with the review.")
+        return f"{whose[Party(case.waiting_on)]} {what}.", after
+    if case.state == State.OPEN:
+        return ("your case is sent." if reader == BUYER else "a new case."), "the creator replies."
+    if case.state == State.APPEALED:
+        return "the final review.", "the last decision, with reasons."
+    return f"{platform()} is reviewing.", "a decision, with reasons."
 
 
 # ── Beside the case ───────────────────────────────────────────────────────────────────────────────
@@ -601,7 +622,7 @@ def facts(case: Case, reader: str) -> list[tuple[str, str, str]]:
     paid = format_money(payment.amount_minor, payment.currency)
     rows = []
     if case.state == State.CLOSED or (case.state == State.DECIDED and case.decided_by != CREATOR):
-        rows.append(("Result", result(case, reader), ""))
+        rows.append(("Result", pill(case, reader).label, ""))
     rows += [
         (
             "You asked for" if reader == BUYER else "Asked for",
@@ -620,7 +641,6 @@ def facts(case: Case, reader: str) -> list[tuple[str, str, str]]:
     ]
     if reader != BUYER:
         rows.append(("Buyer", case.buyer.name, case.buyer.email if reader == STAFF else ""))
-    rows.append(("Case", case.public_id, ""))
     return rows
 
 
@@ -634,6 +654,12 @@ def what_next(case: Case, reader: str) -> list[tuple[str, str]]:
     appeal = ("One appeal, then it’s final", "Somebody new looks at everything once more.")
     if case.state == State.CLOSED or case.final:
         return []
+    if case.frozen_at:
+        return [
+            ("The bank rules first", "Until then no date runs out, and nothing is refunded here."),
+            ("It rules for the buyer", "The bank returns the money, and the case closes."),
+            ("It rules for the creator", "The case goes on where it stopped."),
+        ]
     if case.state in (State.OPEN, State.AWAITING_CREATOR):
         if reader == CREATOR:
             return [
@@ -674,7 +700,15 @@ def what_next(case: Case, reader: str) -> list[tuple[str, str]]:
         ]
     if case.state == State.ESCALATED:
         return [review, appeal]
-    return []
+    if case.state == State.APPEALED:
+        return [
+            ("Somebody new decides", "They read everything once more, the appeal first."),
+            ("That is final", "Both sides get it here, with reasons, and it is carried out."),
+        ]
+    return [
+        ("Either side appeals", f"Somebody new at {platform()} looks at everything once more."),
+        ("Nobody appeals", "The decision is carried out, and the case closes."),
+    ]
 
 
 REVIEW_REASONS = {

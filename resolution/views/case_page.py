@@ -5,7 +5,7 @@ refused form comes back with its text and files (422), and so does one that came
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -17,11 +17,12 @@ from django.urls import reverse
 from marketplace import clock
 from payments.money import format_money
 from resolution import cases, words
-from resolution.forms.messages import MessageForm
+from resolution.evidence import ACCEPT
+from resolution.forms.messages import MessageForm, WithFiles
 from resolution.forms.responding import ConfirmForm, RespondForm
 from resolution.models import Case
 from resolution.terms import Actor, Party, State
-from resolution.timeline import entries, events_of
+from resolution.timeline import entries, events_of, file_row
 
 BUYER, CREATOR = Party.BUYER, Party.CREATOR
 STEPS = {
@@ -98,15 +99,19 @@ def show(
     events = events_of(case, surface.party)
     steps = cases.steps_for(case, actor, now=clock.now())
     page = _Forms(request, surface, actor, case, steps, bound or {})
+    composer, comment = page.main_composer(), page.comment()
+    respond = page.respond()
+    if not composer and not respond:
+        composer, comment = comment, None
     context = {
         "case": case,
         "turn": words.turn(case, surface.party, events=events),
         "entries": entries(case, events, surface.party),
         "facts": words.facts(case, surface.party),
         "how": words.what_next(case, surface.party),
-        "respond": page.respond(),
-        "composer": page.main_composer(),
-        "comment": page.comment(),
+        "respond": respond,
+        "composer": composer,
+        "comment": comment,
         "withdraw_href": page.confirm_href("withdraw"),
         "accept_decision_href": page.confirm_href("accept-decision"),
         "cannot_accept": page.cannot_accept(),
@@ -123,6 +128,8 @@ def act(
     request: HttpRequest, surface: Surface, actor: Actor, case: Case, name: str
 ) -> HttpResponse:
     """Take an act that a form of the page was sent for, and go back to the page."""
+    if name not in STEPS and not (name == "respond" and surface.party == CREATOR):
+        raise Http404("No such act.")
     if request.method != "POST":
         if name in CONFIRMED:
             return confirm(request, surface, actor, case, name)
@@ -130,12 +137,10 @@ def act(
     if request.POST.get("do") == "accept_decision" and name == "appeal":
         return redirect(surface.act_href(case, "accept-decision"))
     form = _Forms(request, surface, actor, case, {}, {}).posted(name)
-    if form is None:
-        raise Http404("No such act.")
     if not form.is_valid():
         if name in CONFIRMED:
             return redirect(surface.act_href(case, name))
-        status = 200 if form.removing else 422
+        status = 200 if form.is_asking_for_more else 422
         return show(request, surface, actor, case, bound={name: form}, status=status)
     step = STEPS.get(name) or form.step
     message = form.message if name == "respond" else form.cleaned_data.get("message", "")
@@ -153,7 +158,7 @@ def act(
         status = 403 if isinstance(refusal, cases.NotAllowed) else 409
         fresh = find(actor, case.public_id)
         if name not in CONFIRMED and step in cases.steps_for(fresh, actor):
-            form.data["version"] = fresh.version
+            form.renew(fresh.version)
             return show(
                 request,
                 surface,
@@ -231,13 +236,13 @@ class _Forms:
         self.reader = surface.party
 
     def posted(self, name: str) -> Any:
-        """The form that was sent for an act; None when there is no such act."""
+        """The form that was sent for an act."""
         data, files = self.request.POST, self.request.FILES
         if name in CONFIRMED:
             return ConfirmForm(data)
-        if name == "respond" and self.reader == CREATOR:
+        if name == "respond":
             return RespondForm(data, files, user=self.user, auto_id="respond_%s")
-        return self._message_form(name, data, files) if name in STEPS else None
+        return self._message_form(name, data, files)
 
     def _message_form(self, name: str, data: Any = None, files: Any = None) -> MessageForm:
         label, hint = self._labels(name)
@@ -343,15 +348,23 @@ class _Forms:
         return f"Support can refund up to {limit}. Ask an owner or an admin to accept this one."
 
 
-def about_files(form: Any) -> dict[str, Any]:
+def about_files(form: WithFiles) -> dict[str, Any]:
     """The files that a form has kept, and how many more it takes; for the composer and the drop."""
-    left = form.files_left
+    kept = form.kept_files
+    left = settings.MAX_FILES - len(kept)
     return {
-        "files": form.kept_files,
-        "left": f"{left} of {settings.MAX_FILES} left"
-        if form.kept_files
-        else f"Up to {settings.MAX_FILES}",
-        "max_bytes": form.max_bytes,
+        "files": [
+            replace(
+                file_row(file),
+                note="not sent yet",
+                href="",
+                remove_name=form.add_prefix("remove_upload"),
+                remove_value=file.public_id,
+            )
+            for file in kept
+        ],
+        "left": f"{left} of {settings.MAX_FILES} left" if kept else f"Up to {settings.MAX_FILES}",
+        "max_bytes": settings.MAX_FILE_BYTES,
         "max_files": left,
-        "accept": form.accept,
+        "accept": ACCEPT,
     }

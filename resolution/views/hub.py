@@ -14,7 +14,7 @@ from marketplace import clock
 from marketplace.models import Membership, Product, TeamMember, User
 from payments import credits as ledger
 from payments.models import CreditEntry, Payment
-from payments.money import currency_symbol, format_money
+from payments.money import format_money
 from resolution import cases, eligibility, words
 from resolution.actors import as_buyer
 from resolution.eligibility import NotEligible
@@ -222,7 +222,7 @@ def open_case(request: HttpRequest, public_id: str) -> HttpResponse:
 def _open(request: HttpRequest, payment: Payment, user: User) -> HttpResponse:
     form = OpenCaseForm(request.POST, request.FILES, payment=payment, user=user)
     if not form.is_valid():
-        return _opening_page(request, payment, form, 200 if form.removing else 422)
+        return _opening_page(request, payment, form, 200 if form.is_asking_for_more else 422)
     try:
         case = cases.open_case(
             payment,
@@ -249,7 +249,6 @@ def _opening_page(
     context = {
         "payment": payment,
         "form": form,
-        "currency_sign": currency_symbol(payment.currency),
         "drop": case_page.about_files(form),
         "facts": [
             ("Paid", paid, _already_back(payment)),
