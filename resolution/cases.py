@@ -274,7 +274,7 @@ def _run(
     if effects.words == Words.REQUIRED and not message:
         raise StepRefused("Write a message first.")
     act = replace(act, message=message, verdict=_verdict(case, step, act))
-    before = case.state
+    before, due_before = case.state, case.due_at
     getattr(case, step)(act)
     if effects.waits_on is not None:
         asked = effects.waits_on
@@ -302,7 +302,7 @@ def _run(
     taken = _Taken(case, act, event, files)
     if effects.moves_money:
         _move_money(taken, again=step == "retry_refund")
-    event.data = _facts_of(taken, ticking)
+    event.data = _facts_of(taken, moved=ticking != Clock.KEEP or case.due_at != due_before)
     event.hash = case.last_hash = event.digest(case.public_id, files)
     return taken
 
@@ -391,11 +391,11 @@ def _move_money(taken: _Taken, *, again: bool) -> None:
         case.money = Money.NONE
 
 
-def _facts_of(taken: _Taken, ticking: Clock) -> dict[str, Any]:
+def _facts_of(taken: _Taken, *, moved: bool) -> dict[str, Any]:
     """What the timeline tells of a step besides its words: the sums, the dates, who is next."""
     case, act = taken.case, taken.act
     facts: dict[str, Any] = dict(act.facts)
-    if ticking != Clock.KEEP:
+    if moved:
         facts["due_at"] = case.due_at.isoformat() if case.due_at else None
     facts["waiting_on"] = case.waiting_on
     if act.verdict:
