@@ -1,7 +1,7 @@
 """The forms of auto-respond: a rule as a creator writes it, and the small acts on one."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -138,9 +138,7 @@ class RuleForm(forms.Form):
         values["maximum_minor"], values["product"] = None, product
         if text := values.get("maximum", "").strip():
             try:
-                values["maximum_minor"] = parse_money(
-                    text, currency, maximum_minor=MOST * 10 ** exponent(currency)
-                )
+                values["maximum_minor"] = parse_money(text, currency, maximum_minor=_most(currency))
             except ValueError as sentence:
                 self.add_error("maximum", str(sentence))
             if product and product.currency != currency:
@@ -164,15 +162,24 @@ class RuleForm(forms.Form):
 
     def preview(self) -> str:
         """What the buyer would read, with an example for each variable."""
-        checked: Mapping[str, Any] = getattr(self, "cleaned_data", {})
-        product = self.products.get(str(self["product"].value() or ""))
-        values = rules.example_values(
-            self.company,
-            product or next(iter(self.products.values()), None),
-            checked.get("maximum_minor"),
-            checked.get("currency") or self.currencies[0],
-        )
-        return rules.fill_in(str(self["message"].value() or ""), values)
+        product = self.products.get(self._typed("product"))
+        currency = self._typed("currency")
+        if currency not in self.currencies:
+            currency = self.currencies[0]
+        try:
+            most = parse_money(self._typed("maximum"), currency, maximum_minor=_most(currency))
+        except ValueError:
+            most = None
+        example = product or next(iter(self.products.values()), None)
+        values = rules.example_values(self.company, example, most, currency)
+        return rules.fill_in(self._typed("message"), values)
+
+    def _typed(self, name: str) -> str:
+        return str(self[name].value() or "")
+
+
+def _most(currency: str) -> int:
+    return int(MOST * 10 ** exponent(currency))
 
 
 class RuleActForm(forms.Form):

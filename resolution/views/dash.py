@@ -34,7 +34,7 @@ from resolution import words
 from resolution.actors import as_creator
 from resolution.forms.case_list import CaseFilter
 from resolution.forms.rules import RuleActForm, RuleForm
-from resolution.lifecycle import IN_REVIEW
+from resolution.lifecycle import IN_REVIEW, runs_the_company
 from resolution.models import Case, CaseQuerySet, Event, Rule
 from resolution.rules import RuleChanged
 from resolution.templatetags.rc import when_text
@@ -463,19 +463,21 @@ def _row(case: Case, tab: Tab, now: datetime, *, with_company: bool) -> dict[str
         "pill": words.pill(case, Party.CREATOR),
         "paid": format_money(_paid_minor(case), case.currency),
         "closed": when_text(case.closed_at, "date") if case.closed_at else "",
-        "meter": running if running and case.waiting_on in (Party.CREATOR, Party.BUYER) else None,
+        "meter": running if case.waiting_on not in (Party.STAFF, Party.SYSTEM) else None,
         "tone": "turn" if urgent else "calm",
-        "due": _due(case),
+        "due": _due(case, now),
         "left": _left(case, running),
         "last": _last_update(case, now),
     }
 
 
-def _due(case: Case) -> str:
-    """The date that a case waits for, as a creator is told of it."""
-    if case.due_at is None or case.state == State.OPEN:
+def _due(case: Case, now: datetime) -> str:
+    """The date that a case waits for; of the staff's a creator hears a day, while it is to come."""
+    if case.due_at is None or case.waiting_on == Party.SYSTEM:
         return ""
-    return when_text(case.due_at, "weekday" if case.waiting_on == Party.STAFF else "short")
+    if case.waiting_on == Party.STAFF:
+        return when_text(case.due_at, "weekday") if case.due_at > now else ""
+    return when_text(case.due_at, "short")
 
 
 def _left(case: Case, running: words.Ticking | None) -> str:
@@ -592,12 +594,29 @@ def _surface(desk: Desk) -> case_page.Surface:
             "back_label": tab.caption,
             "back_href": _href("dash-cases", of_company.query() | {"view": tab.name}),
             "next_href": _next_href(of_company, case),
-            "only_reads": desk.actor(case.company_id).role == TeamMember.Role.VIEWER,
+            **_only(desk.actor(case.company_id), case),
         }
 
     return case_page.Surface(
         Party.CREATOR, "dash/case.html", "dash/confirm.html", "dash-case", "dash-act", nav
     )
+
+
+def _only(actor: Actor, case: Case) -> dict[str, str]:
+    """Why somebody of this role can do less than others of the team, and who can do it."""
+    if case.state == State.CLOSED:
+        return {}
+    if actor.role == TeamMember.Role.VIEWER:
+        return {
+            "limit_lead": "You can read this case, but not answer it.",
+            "limit": "Your role is viewer. Owners, admins and support can answer.",
+        }
+    if not runs_the_company(case, actor) and Party.CREATOR in case.who_could_appeal():
+        return {
+            "limit_lead": "You can’t appeal this decision.",
+            "limit": "Owners and admins can appeal or accept it.",
+        }
+    return {}
 
 
 def _tab_of(case: Case) -> Tab:

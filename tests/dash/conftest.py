@@ -18,7 +18,7 @@ MakeCases = Callable[..., list[Case]]
 
 
 @pytest.fixture
-def browser(client: Client, cleo: User, company: Company) -> Client:
+def dash(client: Client, cleo: User, company: Company) -> Client:
     """Cleo, who owns the company, logged in."""
     client.force_login(cleo)
     return client

@@ -43,9 +43,7 @@ def link(html: str, label: str) -> str:
     return found[1].replace("&amp;", "&") if found else ""
 
 
-def test_each_case_is_in_the_list_of_whose_turn_it_is(
-    browser: Client, make_cases: MakeCases
-) -> None:
+def test_each_case_is_in_the_list_of_whose_turn_it_is(dash: Client, make_cases: MakeCases) -> None:
     make_cases(buyer="Ann Reply")
     make_cases(buyer="Bob Asked", state="more_info", waiting_on="buyer")
     make_cases(buyer="Cat Staff", state="escalated", waiting_on="staff")
@@ -53,7 +51,7 @@ def test_each_case_is_in_the_list_of_whose_turn_it_is(
     make_cases(buyer="Eve Denied", state="decided", waiting_on="buyer", decided_by="creator")
     make_cases(buyer="Fay Done", state="closed", closed_at=clock.now(), due_at=None)
 
-    lists = {tab.name: sorted(names(page(browser, view=tab.name))) for tab in tabs()}
+    lists = {tab.name: sorted(names(page(dash, view=tab.name))) for tab in tabs()}
 
     assert lists == {
         "needs-reply": ["Ann Reply", "Dan Staffasks"],
@@ -63,7 +61,7 @@ def test_each_case_is_in_the_list_of_whose_turn_it_is(
         "closed": ["Fay Done"],
         "all": ["Ann Reply", "Bob Asked", "Cat Staff", "Dan Staffasks", "Eve Denied", "Fay Done"],
     }
-    assert counts(page(browser)) == [2, 1, 1, 1]
+    assert counts(page(dash)) == [2, 1, 1, 1]
 
 
 def test_what_needs_a_reply_is_what_the_lifecycle_says(make_cases: MakeCases) -> None:
@@ -77,20 +75,20 @@ def test_what_needs_a_reply_is_what_the_lifecycle_says(make_cases: MakeCases) ->
     assert set(listed) == set(Case.objects.all().needs_creator())
 
 
-def test_the_one_due_first_comes_first(browser: Client, make_cases: MakeCases) -> None:
+def test_the_one_due_first_comes_first(dash: Client, make_cases: MakeCases) -> None:
     make_cases(3)
 
-    assert names(page(browser)) == ["Buyer Number002", "Buyer Number001", "Buyer Number000"]
-    assert names(page(browser, sort="newest")) == [
+    assert names(page(dash)) == ["Buyer Number002", "Buyer Number001", "Buyer Number000"]
+    assert names(page(dash, sort="newest")) == [
         "Buyer Number000", "Buyer Number001", "Buyer Number002",
     ]  # fmt: skip
 
 
-def test_the_largest_amount_comes_first_when_asked(browser: Client, make_cases: MakeCases) -> None:
+def test_the_largest_amount_comes_first_when_asked(dash: Client, make_cases: MakeCases) -> None:
     make_cases(buyer="Small One", amount_minor=500)
     make_cases(buyer="Large One", amount_minor=50_000)
 
-    assert names(page(browser, sort="amount")) == ["Large One", "Small One"]
+    assert names(page(dash, sort="amount")) == ["Large One", "Small One"]
 
 
 def test_a_person_sees_no_case_of_another_company(
@@ -120,7 +118,7 @@ def test_without_a_login_there_is_nothing(client: Client) -> None:
 
 
 def test_somebody_of_two_companies_sees_both_and_may_choose_one(
-    browser: Client, make_cases: MakeCases, second_company: Company
+    dash: Client, make_cases: MakeCases, second_company: Company
 ) -> None:
     other = Product.objects.create(
         company=second_company, name="Other", price_minor=900, currency="EUR"
@@ -128,8 +126,8 @@ def test_somebody_of_two_companies_sees_both_and_may_choose_one(
     make_cases(buyer="First Buyer")
     make_cases(buyer="Other Buyer", of=other)
 
-    html = page(browser)
-    chosen = page(browser, company=second_company.public_id)
+    html = page(dash)
+    chosen = page(dash, company=second_company.public_id)
 
     assert sorted(names(html)) == ["First Buyer", "Other Buyer"]
     assert counts(html) == [2, 0, 0, 0]
@@ -151,23 +149,23 @@ def test_somebody_of_two_companies_sees_both_and_may_choose_one(
     ],
 )
 def test_search_finds_buyers_by_name_and_address(
-    browser: Client, make_cases: MakeCases, sought: str, found: list[str]
+    dash: Client, make_cases: MakeCases, sought: str, found: list[str]
 ) -> None:
     make_cases(buyer="Theo Lindqvist")
     make_cases(buyer="Ana Ribeiro")
 
-    assert names(page(browser, q=sought)) == found
+    assert names(page(dash, q=sought)) == found
 
 
-def test_search_finds_a_case_by_its_number(browser: Client, make_cases: MakeCases) -> None:
+def test_search_finds_a_case_by_its_number(dash: Client, make_cases: MakeCases) -> None:
     case = make_cases(2)[0]
 
-    assert names(page(browser, q=f" {case.public_id} ")) == [case.buyer.name]
-    assert names(page(browser, q=case.payment.public_id)) == [case.buyer.name]
+    assert names(page(dash, q=f" {case.public_id} ")) == [case.buyer.name]
+    assert names(page(dash, q=case.payment.public_id)) == [case.buyer.name]
 
 
 def test_filters_narrow_and_stay_in_the_links(
-    browser: Client, make_cases: MakeCases, product: Product
+    dash: Client, make_cases: MakeCases, product: Product
 ) -> None:
     other = Product.objects.create(
         company=product.company, name="Other", price_minor=900, currency="USD"
@@ -176,7 +174,7 @@ def test_filters_narrow_and_stay_in_the_links(
     make_cases(buyer="Bob Two", reason="fraudulent")
     make_cases(buyer="Cat Three", of=other, reason="fraudulent")
 
-    html = page(browser, reason="fraudulent", product=other.public_id)
+    html = page(dash, reason="fraudulent", product=other.public_id)
 
     assert names(html) == ["Cat Three"]
     assert f"{LIST}?view=buyer&amp;reason=fraudulent&amp;product={other.public_id}" in html
@@ -196,25 +194,25 @@ def test_filters_narrow_and_stay_in_the_links(
     ],
 )
 def test_nonsense_in_the_address_counts_as_nothing(
-    browser: Client, make_cases: MakeCases, query: dict[str, str]
+    dash: Client, make_cases: MakeCases, query: dict[str, str]
 ) -> None:
     make_cases(buyer="Ann One")
 
-    assert names(page(browser, **query)) == ["Ann One"]
+    assert names(page(dash, **query)) == ["Ann One"]
 
 
-def test_a_character_that_no_text_has_is_refused(browser: Client) -> None:
-    assert browser.get(LIST, {"q": "a\0b"}).status_code == 400
+def test_a_character_that_no_text_has_is_refused(dash: Client) -> None:
+    assert dash.get(LIST, {"q": "a\0b"}).status_code == 400
 
 
-def test_a_company_that_is_not_there_is_not_found(browser: Client) -> None:
-    assert browser.get(LIST, {"company": "biz_nothing"}).status_code == 404
+def test_a_company_that_is_not_there_is_not_found(dash: Client) -> None:
+    assert dash.get(LIST, {"company": "biz_nothing"}).status_code == 404
 
 
 @pytest.mark.parametrize("sort", ["due", "newest", "amount"])
 @pytest.mark.parametrize("view", ["needs-reply", "all"])
 def test_pages_lead_through_every_case_once_and_back(
-    browser: Client, make_cases: MakeCases, sort: str, view: str
+    dash: Client, make_cases: MakeCases, sort: str, view: str
 ) -> None:
     make_cases(52)
     if view == "all":
@@ -222,11 +220,11 @@ def test_pages_lead_through_every_case_once_and_back(
             due_at=None
         )
 
-    first = page(browser, sort=sort, view=view)
-    second = browser.get(link(first, "Next")).content.decode()
-    third = browser.get(link(second, "Next")).content.decode()
-    back = browser.get(link(third, "Previous")).content.decode()
-    start = browser.get(link(back, "Previous")).content.decode()
+    first = page(dash, sort=sort, view=view)
+    second = dash.get(link(first, "Next")).content.decode()
+    third = dash.get(link(second, "Next")).content.decode()
+    back = dash.get(link(third, "Previous")).content.decode()
+    start = dash.get(link(back, "Previous")).content.decode()
 
     seen = names(first) + names(second) + names(third)
     assert [len(names(one)) for one in (first, second, third)] == [25, 25, 2]
@@ -237,31 +235,31 @@ def test_pages_lead_through_every_case_once_and_back(
     assert names(start) == names(first)
 
 
-def test_a_case_that_comes_in_between_moves_no_page(browser: Client, make_cases: MakeCases) -> None:
+def test_a_case_that_comes_in_between_moves_no_page(dash: Client, make_cases: MakeCases) -> None:
     make_cases(30)
-    first = page(browser)
-    before = browser.get(link(first, "Next")).content.decode()
+    first = page(dash)
+    before = dash.get(link(first, "Next")).content.decode()
 
     make_cases(buyer="Very Urgent", due_at=clock.now() + timedelta(minutes=1))
 
-    assert names(browser.get(link(first, "Next")).content.decode()) == names(before)
-    assert names(page(browser))[0] == "Very Urgent"
+    assert names(dash.get(link(first, "Next")).content.decode()) == names(before)
+    assert names(page(dash))[0] == "Very Urgent"
 
 
-def test_a_place_in_one_order_is_none_in_another(browser: Client, make_cases: MakeCases) -> None:
+def test_a_place_in_one_order_is_none_in_another(dash: Client, make_cases: MakeCases) -> None:
     make_cases(30)
-    token = re.search(r"after=([^&\"]+)", page(browser))
+    token = re.search(r"after=([^&\"]+)", page(dash))
     assert token
 
-    elsewhere = browser.get(f"{LIST}?sort=amount&after={token[1]}").content.decode()
+    elsewhere = dash.get(f"{LIST}?sort=amount&after={token[1]}").content.decode()
 
-    assert names(elsewhere) == names(page(browser, sort="amount"))
+    assert names(elsewhere) == names(page(dash, sort="amount"))
 
 
 @pytest.mark.parametrize("many", [3, 60])
 @pytest.mark.parametrize("view", ["needs-reply", "closed", "all"])
 def test_a_list_takes_six_queries_however_long_it_is(
-    browser: Client, make_cases: MakeCases, many: int, view: str
+    dash: Client, make_cases: MakeCases, many: int, view: str
 ) -> None:
     state = {"state": "closed", "closed_at": clock.now()} if view == "closed" else {}
     make_cases(many, **state)
@@ -269,17 +267,17 @@ def test_a_list_takes_six_queries_however_long_it_is(
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        shown = names(page(browser, view=view))
+        shown = names(page(dash, view=view))
 
     assert len(shown) == min(many, 25)
     assert len(queries) == 6  # session, person, teams, counts, products, cases
 
 
-def test_counting_looks_at_no_closed_case(browser: Client, make_cases: MakeCases) -> None:
+def test_counting_looks_at_no_closed_case(dash: Client, make_cases: MakeCases) -> None:
     make_cases()
 
     with CaptureQueriesContext(connection) as queries:
-        page(browser, view="closed")
+        page(dash, view="closed")
 
     counting = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
     assert len(counting) == 1
@@ -288,7 +286,7 @@ def test_counting_looks_at_no_closed_case(browser: Client, make_cases: MakeCases
 
 
 def test_the_closed_list_says_how_it_ended_and_what_it_cost(
-    browser: Client, make_cases: MakeCases
+    dash: Client, make_cases: MakeCases
 ) -> None:
     over = {"state": "closed", "waiting_on": "nobody", "due_at": None, "closed_at": clock.now()}
     won = {"outcome": "buyer_won", "remedy_minor": 6400, "money": "arrived", **over}
@@ -297,7 +295,7 @@ def test_the_closed_list_says_how_it_ended_and_what_it_cost(
     make_cases(buyer="C", **over, outcome="withdrawn")
     make_cases(buyer="D", **(won | {"remedy_minor": 3200}), remedy="refund", decided_by="staff")
 
-    html = page(browser, view="closed", sort="newest")
+    html = page(dash, view="closed", sort="newest")
 
     cells = re.findall(r"<span>([^<]+)</span></span></td>\s*<td[^>]*><b>([^<]+)</b>", html)
     assert cells == [
@@ -308,20 +306,20 @@ def test_the_closed_list_says_how_it_ended_and_what_it_cost(
     ]
 
 
-def test_an_empty_list_says_so_kindly(browser: Client) -> None:
-    assert "Nothing needs your reply" in page(browser)
-    assert "No cases match" in page(browser, q="somebody")
-    assert "No cases match" not in page(browser, view="closed")
+def test_an_empty_list_says_so_kindly(dash: Client) -> None:
+    assert "Nothing needs your reply" in page(dash)
+    assert "No cases match" in page(dash, q="somebody")
+    assert "No cases match" not in page(dash, view="closed")
 
 
-def test_names_are_text_and_never_markup(browser: Client, make_cases: MakeCases) -> None:
+def test_names_are_text_and_never_markup(dash: Client, make_cases: MakeCases) -> None:
     hostile = "<script>alert(1)</script>"
     case = make_cases(buyer="<img src=x onerror=alert(1)>")[0]
     Product.objects.filter(pk=case.product_id).update(name=hostile)
     Company.objects.filter(pk=case.company_id).update(name=hostile)
 
-    html = page(browser, q='"><script>alert(2)</script>', view="all")
-    listed = page(browser)
+    html = page(dash, q='"><script>alert(2)</script>', view="all")
+    listed = page(dash)
 
     for shown in (html, listed):
         assert re.findall(r"<script(?! src=)", shown) == []
@@ -330,35 +328,35 @@ def test_names_are_text_and_never_markup(browser: Client, make_cases: MakeCases)
 
 
 def test_a_row_says_what_happened_last(
-    browser: Client, waiting_case: Case, creator: Actor, buyer: Actor, staff: Actor,
+    dash: Client, waiting_case: Case, creator: Actor, buyer: Actor, staff: Actor,
     take: Callable[..., Case],
 ) -> None:  # fmt: skip
     take(waiting_case, "request_info", creator, message="Which one?")
-    asked = page(browser, view="buyer")
+    asked = page(dash, view="buyer")
     take(waiting_case, "reply", buyer, message="The second.")
     take(waiting_case, "note", staff, message="Watch this one.")
-    answered = page(browser)
+    answered = page(dash)
 
     assert "You asked for details, just now" in asked
     assert "Answered, just now" in answered
 
 
 def test_decided_cases_tell_what_staff_decided(
-    browser: Client, make_cases: MakeCases, staff: Actor, take: Callable[..., Case]
+    dash: Client, make_cases: MakeCases, staff: Actor, take: Callable[..., Case]
 ) -> None:
     case = make_cases(state="escalated", waiting_on="staff")[0]
     take(case, "decide", staff, message="Half.", verdict=Verdict(Remedy.REFUND, 3200))
 
-    html = page(browser, view="decided")
+    html = page(dash, view="decided")
 
     assert "Whop decided: $32.00 refund" in html
 
 
-def test_the_head_says_how_many_and_by_when(browser: Client, make_cases: MakeCases) -> None:
+def test_the_head_says_how_many_and_by_when(dash: Client, make_cases: MakeCases) -> None:
     make_cases(due_at=clock.now() - timedelta(minutes=1))
-    late = page(browser)
+    late = page(dash)
     make_cases()
-    two = page(browser)
+    two = page(dash)
 
     assert "1 case needs your reply.</b> It is due now." in late
     assert "2 cases need your reply.</b> The first is due now." in two

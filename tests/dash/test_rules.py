@@ -56,8 +56,8 @@ def order() -> list[tuple[str, int]]:
     return list(Rule.objects.order_by("position").values_list("name", "position"))
 
 
-def test_a_new_rule_is_saved_as_written(browser: Client, product: Product) -> None:
-    answer = browser.post(NEW, typed(product=product.public_id))
+def test_a_new_rule_is_saved_as_written(dash: Client, product: Product) -> None:
+    answer = dash.post(NEW, typed(product=product.public_id))
 
     rule = Rule.objects.get()
     assert (answer.status_code, answer.url) == (302, f"{RULES}#rule-{rule.pk}")  # type: ignore[attr-defined]
@@ -68,8 +68,8 @@ def test_a_new_rule_is_saved_as_written(browser: Client, product: Product) -> No
     assert (rule.enabled, rule.version, rule.position) == (True, 1, 1)
 
 
-def test_a_rule_without_an_amount_has_no_limit(browser: Client, product: Product) -> None:
-    browser.post(NEW, typed(maximum=""))
+def test_a_rule_without_an_amount_has_no_limit(dash: Client, product: Product) -> None:
+    dash.post(NEW, typed(maximum=""))
 
     rule = Rule.objects.get()
     assert (rule.maximum_minor, rule.currency, rule.product) == (None, "", None)
@@ -103,9 +103,9 @@ def test_a_rule_without_an_amount_has_no_limit(browser: Client, product: Product
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_lost(
-    browser: Client, product: Product, changes: dict[str, Any], sentence: str
+    dash: Client, product: Product, changes: dict[str, Any], sentence: str
 ) -> None:
-    answer = browser.post(NEW, typed(**changes))
+    answer = dash.post(NEW, typed(**changes))
 
     html = text_of(answer)
     assert answer.status_code == 422
@@ -117,36 +117,36 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(
 
 
 def test_another_companys_product_is_none_of_theirs(
-    browser: Client, product: Product, nia: User
+    dash: Client, product: Product, nia: User
 ) -> None:
     theirs = Product.objects.create(
         company=nia.companies.get(), name="Theirs", price_minor=100, currency="USD"
     )
 
-    answer = browser.post(NEW, typed(product=theirs.public_id))
+    answer = dash.post(NEW, typed(product=theirs.public_id))
 
     assert answer.status_code == 422
     assert "Theirs" not in text_of(answer)
 
 
 def test_a_maximum_is_in_the_currency_that_the_product_is_sold_in(
-    browser: Client, company: Company, product: Product
+    dash: Client, company: Company, product: Product
 ) -> None:
     yen = Product.objects.create(company=company, name="Yen", price_minor=900, currency="JPY")
 
-    refused = browser.post(NEW, typed(product=yen.public_id, currency="USD"))
-    browser.post(NEW, typed(product=yen.public_id, currency="JPY", maximum="¥1,200"))
+    refused = dash.post(NEW, typed(product=yen.public_id, currency="USD"))
+    dash.post(NEW, typed(product=yen.public_id, currency="JPY", maximum="¥1,200"))
 
     assert "“Yen” is sold in JPY" in text_of(refused)
     assert Rule.objects.values_list("maximum_minor", "currency").get() == (1200, "JPY")
 
 
 def test_a_preview_shows_what_the_buyer_reads_and_saves_nothing(
-    browser: Client, product: Product
+    dash: Client, product: Product
 ) -> None:
     message = "Dear {{ buyer_name }}, {{amount}} for {{ product }} from {{ company }}. {{ method }}"
 
-    answer = browser.post(NEW, typed(do="preview", message=message))
+    answer = dash.post(NEW, typed(do="preview", message=message))
 
     html = text_of(answer)
     assert answer.status_code == 200
@@ -158,11 +158,11 @@ def test_a_preview_shows_what_the_buyer_reads_and_saves_nothing(
     assert not Rule.objects.exists()
 
 
-def test_a_changed_rule_gets_the_next_version(browser: Client, make_rule: MakeRule) -> None:
+def test_a_changed_rule_gets_the_next_version(dash: Client, make_rule: MakeRule) -> None:
     rule = make_rule()
 
-    form = text_of(browser.get(address(rule)))
-    browser.post(address(rule), typed(name="Renamed", version=rule.version))
+    form = text_of(dash.get(address(rule)))
+    dash.post(address(rule), typed(name="Renamed", version=rule.version))
 
     rule.refresh_from_db()
     assert 'name="version" value="1"' in form
@@ -170,16 +170,16 @@ def test_a_changed_rule_gets_the_next_version(browser: Client, make_rule: MakeRu
 
 
 def test_who_comes_second_keeps_their_text_and_sees_the_others(
-    browser: Client, make_rule: MakeRule
+    dash: Client, make_rule: MakeRule
 ) -> None:
     rule = make_rule("Theirs")
     rules.change(rule, 1, message="Their own words.")
 
-    late = browser.post(address(rule), typed(version=1))
+    late = dash.post(address(rule), typed(version=1))
     html = text_of(late)
     rule.refresh_from_db()
     unchanged = rule.message
-    again = browser.post(address(rule), typed(version=2))
+    again = dash.post(address(rule), typed(version=2))
 
     assert late.status_code == 409
     assert "Somebody changed this rule while you were writing" in html
@@ -192,46 +192,46 @@ def test_who_comes_second_keeps_their_text_and_sees_the_others(
     assert (rule.name, rule.version) == ("Small ones", 3)
 
 
-def test_rules_keep_their_order_and_change_places(browser: Client, make_rule: MakeRule) -> None:
+def test_rules_keep_their_order_and_change_places(dash: Client, make_rule: MakeRule) -> None:
     first, _, third = make_rule("one"), make_rule("two"), make_rule("three")
 
-    browser.post(address(third, "up"), {"version": 1})
+    dash.post(address(third, "up"), {"version": 1})
     after_up = order()
-    browser.post(address(first, "up"), {"version": 1})
-    browser.post(address(first, "down"), {"version": 1})
+    dash.post(address(first, "up"), {"version": 1})
+    dash.post(address(first, "down"), {"version": 1})
 
     assert after_up == [("one", 1), ("three", 2), ("two", 3)]
     assert order() == [("three", 1), ("one", 2), ("two", 3)]
 
 
-def test_a_rule_is_switched_off_and_on(browser: Client, make_rule: MakeRule) -> None:
+def test_a_rule_is_switched_off_and_on(dash: Client, make_rule: MakeRule) -> None:
     rule = make_rule()
 
-    browser.post(address(rule, "off"), {"version": 1})
+    dash.post(address(rule, "off"), {"version": 1})
     off = Rule.objects.get()
-    browser.post(address(rule, "on"), {"version": 2})
+    dash.post(address(rule, "on"), {"version": 2})
     on = Rule.objects.get()
 
     assert (off.enabled, off.version) == (False, 2)
     assert (on.enabled, on.version) == (True, 3)
 
 
-def test_an_old_page_switches_and_deletes_nothing(browser: Client, make_rule: MakeRule) -> None:
+def test_an_old_page_switches_and_deletes_nothing(dash: Client, make_rule: MakeRule) -> None:
     rule = make_rule()
     rules.change(rule, 1, name="Renamed")
 
-    switched = browser.post(address(rule, "off"), {"version": 1})
-    deleted = browser.post(address(rule, "delete"), {"version": 1})
+    switched = dash.post(address(rule, "off"), {"version": 1})
+    deleted = dash.post(address(rule, "delete"), {"version": 1})
 
     assert (switched.status_code, deleted.status_code) == (409, 409)
     assert "has changed meanwhile" in text_of(deleted)
     assert Rule.objects.values_list("name", "enabled").get() == ("Renamed", True)
 
 
-def test_a_deleted_rule_is_gone_and_the_others_stay(browser: Client, make_rule: MakeRule) -> None:
+def test_a_deleted_rule_is_gone_and_the_others_stay(dash: Client, make_rule: MakeRule) -> None:
     first, _ = make_rule("one"), make_rule("two")
 
-    answer = browser.post(address(first, "delete"), {"version": 1})
+    answer = dash.post(address(first, "delete"), {"version": 1})
 
     assert (answer.status_code, answer.url) == (302, RULES)  # type: ignore[attr-defined]
     assert order() == [("two", 2)]
@@ -240,13 +240,13 @@ def test_a_deleted_rule_is_gone_and_the_others_stay(browser: Client, make_rule: 
 
 @pytest.mark.parametrize("data", [{}, {"version": "x"}, {"version": "-1"}])
 def test_an_act_without_its_version_is_no_act(
-    browser: Client, make_rule: MakeRule, data: dict[str, str]
+    dash: Client, make_rule: MakeRule, data: dict[str, str]
 ) -> None:
     rule = make_rule()
 
-    assert browser.post(address(rule, "delete"), data).status_code == 400
-    assert browser.post(address(rule, "explode"), {"version": 1}).status_code == 404
-    assert browser.get(address(rule, "delete")).status_code == 405
+    assert dash.post(address(rule, "delete"), data).status_code == 400
+    assert dash.post(address(rule, "explode"), {"version": 1}).status_code == 404
+    assert dash.get(address(rule, "delete")).status_code == 405
     assert order() == [("A rule", 1)]
 
 
@@ -304,13 +304,13 @@ def test_who_is_on_no_team_gets_a_kind_page(client: Client, bea: User) -> None:
 
 
 def test_each_company_has_rules_of_its_own(
-    browser: Client, make_rule: MakeRule, second_company: Company
+    dash: Client, make_rule: MakeRule, second_company: Company
 ) -> None:
     make_rule("Of the first")
     elsewhere = f"{NEW}?company={second_company.public_id}"
 
-    answer = browser.post(elsewhere, typed(name="Of the second"))
-    listed = text_of(browser.get(RULES, {"company": second_company.public_id}))
+    answer = dash.post(elsewhere, typed(name="Of the second"))
+    listed = text_of(dash.get(RULES, {"company": second_company.public_id}))
 
     rule = Rule.objects.get(company=second_company)
     assert (rule.name, rule.position) == ("Of the second", 1)
@@ -319,7 +319,7 @@ def test_each_company_has_rules_of_its_own(
 
 
 def test_the_list_says_what_each_rule_refunded(
-    browser: Client, make_rule: MakeRule, make_payment: MakePayment, bea: User
+    dash: Client, make_rule: MakeRule, make_payment: MakePayment, bea: User
 ) -> None:
     rule = make_rule("Busy")
     make_rule("Idle")
@@ -330,7 +330,7 @@ def test_the_list_says_what_each_rule_refunded(
         cases.advance([case.pk])
 
     with CaptureQueriesContext(connection) as queries:
-        html = text_of(browser.get(RULES))
+        html = text_of(dash.get(RULES))
 
     assert re.findall(r'Last 90 days: <b class="ink">([^<]+)</b>', html) == [
         "2 refunds, $40.00",
@@ -341,13 +341,13 @@ def test_the_list_says_what_each_rule_refunded(
     assert event.data["rule"] == {"id": rule.pk, "version": 1, "name": "Busy"}
 
 
-def test_a_rule_reads_as_a_sentence(browser: Client, make_rule: MakeRule, product: Product) -> None:
+def test_a_rule_reads_as_a_sentence(dash: Client, make_rule: MakeRule, product: Product) -> None:
     make_rule(
         reasons=["product_not_received", "fraudulent"], product=product, maximum_minor=2500,
         currency="USD",
     )  # fmt: skip
 
-    html = text_of(browser.get(RULES))
+    html = text_of(dash.get(RULES))
 
     sentence = re.search(r'<p class="rule__say muted">(.*?)</p>', html)
     assert sentence
@@ -358,16 +358,16 @@ def test_a_rule_reads_as_a_sentence(browser: Client, make_rule: MakeRule, produc
 
 
 def test_what_people_write_is_text_and_never_markup(
-    browser: Client, make_rule: MakeRule, product: Product
+    dash: Client, make_rule: MakeRule, product: Product
 ) -> None:
     hostile = "<script>alert(1)</script>"
     Product.objects.filter(pk=product.pk).update(name=hostile)
     product.refresh_from_db()
     rule = make_rule(hostile, message=hostile + "{% debug %}", product=product)
 
-    shown = [text_of(browser.get(RULES)), text_of(browser.get(address(rule)))]
+    shown = [text_of(dash.get(RULES)), text_of(dash.get(address(rule)))]
     rules.change(rule, 1, name=hostile)
-    shown.append(text_of(browser.post(address(rule), typed(name=hostile, version=1))))
+    shown.append(text_of(dash.post(address(rule), typed(name=hostile, version=1))))
 
     for html in shown:
         assert re.findall(r"<script(?! src=)", html) == []
