@@ -39,7 +39,7 @@ from resolution.forms.decisions import (
     RetryForm,
 )
 from resolution.models import Case, Event
-from resolution.terms import Money, Party, Remedy, State
+from resolution.terms import BOTH, Money, Party, Remedy, State
 
 STAFF = Party.STAFF
 ACTS: dict[str, type[CaseForm]] = {
@@ -330,7 +330,9 @@ class _Desk:
 
     @cached_property
     def events(self) -> list[Event]:
-        return timeline.events_of(self.case, STAFF)
+        events = timeline.events_of(self.case, STAFF)
+        # A party to the case reads what both parties read, and no colleague's notes about it.
+        return [event for event in events if not (event.staff_only and self.actor.conflicted)]
 
     @cached_property
     def facts(self) -> list[record.Fact]:
@@ -398,7 +400,7 @@ class _Desk:
             public_id="preview", case=self.case, step=self.deciding, party=STAFF,
             message=form.cleaned_data["why"], data=data, created_at=now,
         )  # fmt: skip
-        return timeline.entries(self.case, [event], Party.BUYER)[0].verdict
+        return timeline.entries(self.case, [event], STAFF)[0].verdict
 
     def context(self, used: CaseForm | None) -> dict[str, Any]:
         """Everything the page shows; `used` takes the place of the fresh form of its act."""
@@ -486,6 +488,7 @@ def _decision_context(case: Case, form: DecideForm) -> dict[str, Any]:
     return {
         "form": form,
         "sign": currency_symbol(case.currency),
+        "waits_for": _waits_for(case),
         "shown": {"amount": refund or "", "credits": credit or ""},
         "outcomes": [
             (Remedy.REFUND.value, f"Refund {buyer}", f"From {company}’s balance"),
@@ -525,6 +528,13 @@ def _decision_context(case: Case, form: DecideForm) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _waits_for(case: Case) -> str:
+    if case.waiting_on not in BOTH or case.due_at is None:
+        return ""
+    who = words.name_of(case, case.waiting_on, STAFF)
+    return f"{who} has until {words.when_text(case.due_at)} to answer."
+
+
 def _nothing_changes(case: Case) -> str:
     if case.denial_appealed and case.state == State.ESCALATED:
         return "The creator’s denial stands"
@@ -551,9 +561,10 @@ def _latest(desk: _Desk) -> str:
     who = last.actor.name if last.actor else "The system"
     if last.actor == desk.user:
         who = "You"
-    label = getattr(Case, last.step)._django_fsm.transitions
-    effects = next(iter(label.values())).custom["effects"]
-    return f"{who} did this {words.when_text(last.created_at, 'short')}: {effects.label.lower()}."
+    rows = getattr(Case, last.step)._django_fsm.transitions.values()
+    effects = next(iter(rows)).custom["effects"]
+    on = words.when_text(last.created_at)
+    return f"{who} took a step in the meantime: “{effects.label}”, {on}."
 
 
 def _case(public_id: str) -> Case:

@@ -98,7 +98,7 @@ def test_a_late_decision_gets_a_page_that_says_what_is_so_now(
     assert dict(answer.context["kept"]) == {
         "Amount": "64.00", "Why": "I would have given half.", "Internal note": "A note as well.",
     }  # fmt: skip
-    assert answer.context["reason"].startswith("Ada Moss did this Today")
+    assert answer.context["reason"].startswith("Ada Moss took a step in the meantime: “Decide”, ")
     assert steps(escalated).count("decide") == 1
 
 
@@ -278,9 +278,10 @@ def test_a_sole_reviewer_says_why_and_it_is_recorded(at_sams: Client, appealed: 
 
 
 def test_a_party_to_the_case_sees_the_reason_and_no_forms(
-    at_sams: Client, sam: User, escalated: Case
+    at_sams: Client, sam: User, escalated: Case, other_staff: Actor
 ) -> None:
     TeamMember.objects.create(company=escalated.company, user=sam, role="viewer")
+    cases.take_step(escalated, "note", other_staff, message="Sam must not read this.")
     before = Event.objects.count()
 
     page = at_sams.get(page_of(escalated))
@@ -289,6 +290,7 @@ def test_a_party_to_the_case_sees_the_reason_and_no_forms(
 
     assert set(page.context["forms"].values()) == {None}
     assert "You are a party to this case" in page.content.decode()
+    assert "Sam must not read this." not in page.content.decode()
     assert [answer.status_code for answer in [*answers, assign]] == [403] * 8
     assert Event.objects.count() == before
     assert now_at(escalated).assigned_to is None
@@ -317,7 +319,9 @@ def test_a_side_is_asked(at_sams: Client, escalated: Case) -> None:
         act_of(escalated, "ask"), words_for(escalated, asks="buyer", message="Which are the same?")
     )
 
+    page = at_sams.get(page_of(escalated))
     case = now_at(escalated)
+    assert page.context["decision"]["waits_for"].startswith("Bea Lind has until ")
     assert (case.state, case.waiting_on, case.events.last().message) == (  # type: ignore[union-attr]
         "escalated", "buyer", "Which are the same?",
     )  # fmt: skip
