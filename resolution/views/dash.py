@@ -803,7 +803,10 @@ def rule_new(request: HttpRequest) -> HttpResponse:
 @never_cache
 def rule_edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Change a rule. When somebody else was faster nothing is saved, and nothing typed is lost."""
-    book, rule = _rulebook_with(request, pk)
+    try:
+        book, rule = _rulebook_with(request, pk)
+    except Http404:
+        return _show_deleted(request)
     book.check()
     products, initial = book.products(), RuleForm.initial_of(rule)
     if request.method != "POST":
@@ -831,6 +834,17 @@ def _show_late(request: HttpRequest, book: Rulebook, form: RuleForm, pk: int) ->
     fresh = Rule.objects.select_related("product").filter(pk=pk).first()
     form.renew(fresh.version if fresh else 0)
     return _show_form(request, book, form, fresh, late=True, status=409)
+
+
+def _show_deleted(request: HttpRequest) -> HttpResponse:
+    """What was typed for a rule that is gone, to be saved as a new one of the form's company."""
+    company_id = request.POST.get("company", "")
+    book = Rulebook.of(_user(request), company_id) if company_id else None
+    if book is None:
+        raise Http404("No such rule.")
+    book.check()
+    form = RuleForm(request.POST, company=book.company, products=book.products())
+    return _show_form(request, book, form, late=True, status=409)
 
 
 def _show_form(

@@ -235,6 +235,24 @@ def test_pages_lead_through_every_case_once_and_back(
     assert names(start) == names(first)
 
 
+@pytest.mark.parametrize("sort", ["due", "newest"])
+def test_cases_of_the_same_moment_are_each_on_one_page(
+    dash: Client, make_cases: MakeCases, sort: str
+) -> None:
+    make_cases(52)
+    moment = clock.now() + timedelta(days=3)
+    Case.objects.update(due_at=moment, opened_at=moment)
+
+    seen, html = [], page(dash, sort=sort)
+    while True:
+        seen += names(html)
+        if not (following := link(html, "Next")):
+            break
+        html = dash.get(following).content.decode()
+
+    assert (len(seen), len(set(seen))) == (52, 52)
+
+
 def test_a_case_that_comes_in_between_moves_no_page(dash: Client, make_cases: MakeCases) -> None:
     make_cases(30)
     first = page(dash)

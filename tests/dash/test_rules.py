@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -190,6 +191,37 @@ def test_who_comes_second_keeps_their_text_and_sees_the_others(
     assert again.status_code == 302
     rule.refresh_from_db()
     assert (rule.name, rule.version) == ("Small ones", 3)
+
+
+def test_a_rule_deleted_meanwhile_is_offered_as_a_new_one(
+    dash: Client, make_rule: MakeRule, company: Company
+) -> None:
+    rule = make_rule()
+    form = text_of(dash.get(address(rule)))
+    rules.remove(rule, 1)
+
+    late = dash.post(address(rule), typed(version=1, company=company.public_id))
+
+    assert f'name="company" value="{company.public_id}"' in form
+    assert late.status_code == 409
+    assert "Somebody deleted this rule while you were writing" in text_of(late)
+    assert "{{ amount }} is on its way." in text_of(late)
+    assert f'action="{NEW}"' in text_of(late)
+    assert order() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rules_written_at_once_get_places_of_their_own(company: Company) -> None:
+    def write(name: str) -> int:
+        try:
+            return rules.add(company, name=name, reasons=["fraudulent"], message="x").position
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as team:
+        places = sorted(team.map(write, "abcd"))
+
+    assert places == [1, 2, 3, 4]
 
 
 def test_rules_keep_their_order_and_change_places(dash: Client, make_rule: MakeRule) -> None:
