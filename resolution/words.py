@@ -657,8 +657,8 @@ def what_next(case: Case, reader: str) -> list[tuple[str, str]]:
     if case.frozen_at:
         return [
             ("The bank rules first", "Until then no date runs out, and nothing is refunded here."),
-            ("It rules for the buyer", "The bank returns the money, and the case closes."),
-            ("It rules for the creator", "The case goes on where it stopped."),
+            ("If it rules for the buyer", "The bank returns the money, and the case closes."),
+            ("If it rules for the creator", "The case goes on where it stopped."),
         ]
     if case.state in (State.OPEN, State.AWAITING_CREATOR):
         if reader == CREATOR:
@@ -706,8 +706,8 @@ def what_next(case: Case, reader: str) -> list[tuple[str, str]]:
             ("That is final", "Both sides get it here, with reasons, and it is carried out."),
         ]
     return [
-        ("Either side appeals", f"Somebody new at {platform()} looks at everything once more."),
-        ("Nobody appeals", "The decision is carried out, and the case closes."),
+        ("If somebody appeals", f"Somebody new at {platform()} looks at everything once more."),
+        ("If nobody does", "The decision is carried out, and the case closes."),
     ]
 
 
