@@ -73,11 +73,9 @@ class _Standing:
             self.due_at = datetime.fromisoformat(data["due_at"])
         elif "due_at" in data:
             self.due_at = None
-        elif event.step == "freeze":
+        if event.step == "freeze":
             self.frozen_at = event.created_at
         elif event.step == "resume":
-            if self.due_at and self.frozen_at:
-                self.due_at += event.created_at - self.frozen_at
             self.frozen_at = None
         if "remedy" in data:
             self.decided_in = event

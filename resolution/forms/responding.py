@@ -20,7 +20,8 @@ class RespondForm(WithFiles):
     """Accept, ask or deny: one choice, the message that goes with it, and up to three files.
 
     Every answer has a text of its own on the page, so that changing one's mind loses nothing; only
-    the one that goes with the choice is sent. A button that contradicts the choice is refused.
+    the one that goes with the choice is sent. A button that contradicts the choice is refused, and
+    so is the Enter key alone: it presses the form's first button, whose `do` is empty.
     """
 
     action = forms.ChoiceField(
@@ -48,8 +49,10 @@ class RespondForm(WithFiles):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         action = cleaned.get("action")
-        pressed = self.data.get("do")
-        if action and pressed and pressed != action:
+        pressed = self.data.get("do", action)
+        if action and not pressed:
+            raise ValidationError("To send it, press the button below your choice.")
+        if action and pressed != action:
             raise ValidationError("The button doesn’t match what you chose. Choose once more.")
         field = f"{action}_message"
         if action in MISSING and field not in self.errors and not cleaned.get(field):
