@@ -92,7 +92,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
     ) -> "tuple[QuerySet[Any], bool]":
-        term = search_term.strip().replace("\0", "")
+        term = search_term.strip()
         if not term:
             return queryset, False
         column = next(path for mark, path in self.found_by.items() if mark in term)
@@ -195,6 +195,9 @@ class UserAdmin(ReadOnlyAdmin):
     inlines = (Places,)
     person = ("name", "email", "time_zone", "is_active")
     work = ("is_staff", "staff_role", "is_superuser")
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:

@@ -100,7 +100,7 @@ class Looking:
             view=known("view", VIEWS, "waiting"),
             why=known("why", WHY),
             band=known("amount", BANDS),
-            text=query.get("q", "").replace("\0", "").strip()[:200],
+            text=query.get("q", "").strip()[:200],
             after=query.get("after", ""),
         )
 
