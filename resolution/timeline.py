@@ -145,11 +145,11 @@ class _Told:
         party = event.party if event.party != SYSTEM else CREATOR
         person = event.actor.name if event.actor else ""
         names = {BUYER: case.buyer.name, CREATOR: case.company.name, STAFF: platform()}
-        roles = {BUYER: "Buyer", CREATOR: "Creator", STAFF: f"{platform()} staff"}
+        roles = {BUYER: "Buyer", CREATOR: "Creator", STAFF: "Staff"}
         shows_person = person and (
             (party == CREATOR and self.reader != BUYER) or (party == STAFF and self.reader == STAFF)
         )
-        by = f"{person}, {roles[Party(party)]}" if shows_person else roles[Party(party)]
+        by = f"{person}, {roles[Party(party)].lower()}" if shows_person else roles[Party(party)]
         is_you = party == self.reader == BUYER
         lead = tag.get("tag_lead", "")
         strong = tag.get("tag_strong", "")
@@ -385,7 +385,8 @@ class _Told:
 
     def _money(self, strong: str, text: str, *, tone: str = "calm", icon: str = "refund") -> Entry:
         shown = "calm" if tone == "good" and self.reader != BUYER else tone
-        sign = "" if tone == "bad" else {BUYER: "+", CREATOR: "−"}.get(Party(self.reader), "")
+        arrived = tone == "good"
+        sign = {BUYER: "+", CREATOR: "−"}.get(Party(self.reader), "") if arrived else ""
         return self._entry(
             "money", tone=shown, icon=icon,
             strong=strong, text=text, amount_text=sign + self._amount(),
@@ -400,7 +401,7 @@ class _Told:
     def _mark_paid(self) -> Entry:
         reference = self.data.get("reference", "")
         return self._said(
-            tag_icon="coin", tag_strong="Paid by hand.",
+            tag_icon="coin", tag_strong="Paid back by hand.",
             tag_text=f" Reference {reference}." if reference else "",
         )  # fmt: skip
 

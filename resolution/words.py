@@ -260,7 +260,8 @@ def _turn_label(case: Case, reader: str, label: Pill) -> str:
         if case.decided_by == CREATOR:
             return "Your turn" if reader == BUYER else label.label
         return f"{platform()} decided"
-    return "Closed" if case.state == State.CLOSED else label.label
+    is_over = case.state == State.CLOSED and case.money != Money.FAILED
+    return "Closed" if is_over else label.label
 
 
 Said = tuple[str, str | SafeString, tuple[str, str] | None, bool]
@@ -500,6 +501,9 @@ def _say_closed(case: Case, reader: str) -> Said:
         who = "You" if reader == BUYER else name_of(case, BUYER, reader)
         paid = "" if reader == BUYER else f", paid by {platform()}"
         return f"{who} got {given(case)} in {platform()} Credits{paid}", end, None, False
+    if case.money == Money.BY_HAND:
+        who = "you" if reader == BUYER else name_of(case, BUYER, reader)
+        return f"{given(case)} was paid back to {who} by hand", end, None, False
     if reader == BUYER:
         return f"{given(case)} was refunded to your {case.payment.way_back}", end, None, False
     return f"{given(case)} was refunded to {name_of(case, BUYER, reader)}", end, None, False
@@ -538,10 +542,13 @@ def progress(case: Case, reader: str, events: Sequence[Event] = ()) -> list[tupl
     if state == State.MORE_INFO:
         steps.append(("Your answer" if reader == BUYER else "Buyer", by_when, "now"))
     steps += _progress_of_review(case, reader, last, due, on)
-    if case.final and case.remedy == Remedy.REFUND and state == State.DECIDED:
+    if case.money == Money.FAILED:
+        steps.append(("Refund", "Failed", "now"))
+    elif case.final and case.remedy == Remedy.REFUND and state == State.DECIDED:
         steps.append(("Refund", "On its way", "now"))
     closed = when_text(case.closed_at, "date") if case.closed_at else ""
-    return [*steps, ("Closed", closed, "now" if state == State.CLOSED else "")]
+    is_over = state == State.CLOSED and case.money != Money.FAILED
+    return [*steps, ("Closed", closed, "now" if is_over else "")]
 
 
 def _left_unanswered(last: dict[str, Event]) -> bool:
@@ -588,6 +595,8 @@ def _now_line(case: Case, reader: str) -> SafeString | str:
 
 
 def _now_and_next(case: Case, reader: str) -> tuple[str, str]:
+    if case.money == Money.FAILED:
+        return "the refund failed.", f"{platform()} finds another way."
     if case.state == State.CLOSED:
         return "closed.", ""
     if case.frozen_at:
