@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.utils import timezone
 
 from marketplace import clock
 from marketplace.models import Company, Membership, Product
@@ -54,6 +55,10 @@ class Payment(models.Model):
     chargeback = models.CharField(
         max_length=4, choices=Chargeback.choices, default=Chargeback.NONE, blank=True
     )
+    looked_at = models.DateTimeField(
+        null=True, blank=True, editable=False,
+        help_text="When the last look at the provider began, by the database's clock.",
+    )  # fmt: skip
     charge_id = models.CharField(
         max_length=80, blank=True, help_text="The provider's charge, intent or capture."
     )
@@ -84,7 +89,13 @@ class Payment(models.Model):
                 name="payment_charge_once",
             ),
         )
-        indexes = (models.Index(fields=["buyer", "-paid_at"], name="payment_by_buyer"),)
+        indexes = (
+            models.Index(fields=["buyer", "-paid_at"], name="payment_by_buyer"),
+            models.Index(fields=["paid_at"], name="payment_by_date"),
+            models.Index(
+                fields=["chargeback"], condition=~Q(chargeback=""), name="payment_charged_back"
+            ),
+        )
 
     def __str__(self) -> str:
         return self.public_id
@@ -115,6 +126,9 @@ class Refund(models.Model):
     =================  ======================================================================
 
     The terms (payment, amount, currency, cause) never change after insert; a trigger says so.
+
+    What was given back without us, in the provider's dashboard, is a row too: `elsewhere`. It was
+    never asked for here, so it is never sent, only followed.
     """
 
     class State(models.TextChoices):
@@ -136,6 +150,9 @@ class Refund(models.Model):
     key = models.CharField(max_length=120, help_text="The same key is the same refund.")
     cause = models.CharField(max_length=60, help_text="Public id of what called for it.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.PENDING)
+    elsewhere = models.BooleanField(
+        default=False, help_text="Made at the provider without us, in its dashboard."
+    )
     generation = models.PositiveSmallIntegerField(default=1)
     provider_id = models.CharField(max_length=80, blank=True)
     failure_code = models.CharField(max_length=80, blank=True)
@@ -158,8 +175,14 @@ class Refund(models.Model):
             models.UniqueConstraint(
                 fields=["provider_id"], condition=~Q(provider_id=""), name="refund_provider_id_once"
             ),
+            models.CheckConstraint(
+                condition=Q(elsewhere=False) | ~Q(provider_id=""), name="refund_elsewhere_is_known"
+            ),
         )
         indexes = (
+            models.Index(
+                fields=["payment"], condition=Q(elsewhere=True), name="refund_made_elsewhere"
+            ),
             models.Index(
                 fields=["next_attempt_at"],
                 condition=Q(state__in=["pending", "submitting", "requires_action"]),
@@ -174,6 +197,98 @@ class Refund(models.Model):
     def idempotency_key(self) -> str:
         """What the provider knows this attempt by; a new generation is a new attempt."""
         return f"{self.public_id}:{self.generation}"
+
+
+class ProviderEvent(models.Model):
+    """The inbox: what a provider has told us, as it came, and whether we have seen to it.
+
+    An event is only a hint. Handling one means to look at the provider again.
+    """
+
+    provider = models.CharField(
+        max_length=10, choices=[(one.value, one.label) for one in Payment.REVERSIBLE]
+    )
+    event_id = models.CharField(max_length=255, help_text="The provider's.")
+    type = models.CharField(max_length=100)
+    payload = models.TextField(help_text="JSON, as it was signed.")
+    received_at = models.DateTimeField(default=timezone.now, editable=False)
+    processed_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+    error = models.TextField(blank=True, help_text="Why it waits, since the last attempt.")
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["provider", "event_id"], name="provider_event_once"),
+        )
+        indexes = (
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(processed_at__isnull=True),
+                name="provider_event_to_do",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"
+
+
+class Discrepancy(models.Model):
+    """A difference between our books and the provider's, for finance to look into.
+
+    Found again it stays one row. It ends when it is gone at the next look, or when somebody in
+    finance has seen to it and says how.
+    """
+
+    class Kind(models.TextChoices):
+        NO_ROOM = "no_room", "Given back elsewhere, more than was left here"
+        ENDED_HERE = "ended_here", "Given back at the provider, but ended without success here"
+        TWICE = "twice", "One refund of ours, twice at the provider"
+        TERMS = "terms", "Other terms at the provider"
+        MISSING = "missing", "Not known to the provider"
+        SUMS = "sums", "The payment’s sums do not add up"
+        PAID_TWICE = "paid_twice", "Charged back and given back as well"
+
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="discrepancies")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    reference = models.CharField(
+        max_length=80, blank=True, help_text="The refund it is about, as the provider names it."
+    )
+    detail = models.CharField(max_length=300)
+    found_at = models.DateTimeField(default=clock.now, editable=False)
+    gone_at = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    settled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    note = models.TextField(blank=True, help_text="What was found, and what was done about it.")
+
+    class Meta:
+        verbose_name_plural = "discrepancies"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["payment", "kind", "reference", "detail"], name="discrepancy_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(settled_at__isnull=True, settled_by__isnull=True)
+                | Q(settled_at__isnull=False, settled_by__isnull=False) & ~Q(note=""),
+                name="discrepancy_settled_by_somebody",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["payment"],
+                condition=Q(gone_at__isnull=True, settled_at__isnull=True),
+                name="discrepancy_open",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.reference or self.payment}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.gone_at is None and self.settled_at is None
 
 
 class CreditAccount(models.Model):

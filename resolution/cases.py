@@ -18,13 +18,13 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from marketplace import clock
+from marketplace.doorbell import ring
 from marketplace.models import TeamMember, User
 from notifications.models import Notification
 from payments import credits, refunds
 from payments.models import Payment, Refund
 from payments.money import format_money
 from resolution import eligibility, rules
-from resolution.doorbell import ring
 from resolution.lifecycle import Lifecycle
 from resolution.models import Attachment, Case, Event
 from resolution.terms import (
