@@ -105,7 +105,16 @@ class Case(Lifecycle):
                 condition=~Q(state="closed") & Q(due_at__isnull=False),
                 name="case_by_due",
             ),
-            models.Index(fields=["company", "due_at", "id"], name="case_of_company_by_due"),
+            models.Index(
+                fields=["company", "due_at", "id"],
+                condition=~Q(state="closed"),
+                name="case_of_company_open",
+            ),
+            models.Index(
+                fields=["company", "-closed_at", "-id"],
+                condition=Q(state="closed"),
+                name="case_of_company_closed",
+            ),
             models.Index(fields=["company", "-opened_at", "-id"], name="case_of_company_by_age"),
             models.Index(fields=["buyer", "-opened_at"], name="case_of_buyer"),
             models.Index(

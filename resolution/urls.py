@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from resolution.views import dash, files, hub
+from resolution.views import auto_respond, dash, files, hub
 
 urlpatterns = [
     path("hub/", hub.home, name="hub"),
@@ -15,12 +15,12 @@ urlpatterns = [
     path("dash/resolution-center/", dash.case_list, name="dash-cases"),
     path("dash/resolution-center/cases/<str:public_id>/", dash.case, name="dash-case"),
     path("dash/resolution-center/cases/<str:public_id>/<slug:act>/", dash.act, name="dash-act"),
-    path("dash/resolution-center/auto-respond/", dash.rules, name="dash-rules"),
-    path("dash/resolution-center/auto-respond/new/", dash.rule_new, name="dash-rule-new"),
-    path("dash/resolution-center/auto-respond/<int:pk>/", dash.rule_edit, name="dash-rule"),
+    path("dash/resolution-center/auto-respond/", auto_respond.rules, name="dash-rules"),
+    path("dash/resolution-center/auto-respond/new/", auto_respond.rule_new, name="dash-rule-new"),
+    path("dash/resolution-center/auto-respond/<int:pk>/", auto_respond.rule_edit, name="dash-rule"),
     path(
         "dash/resolution-center/auto-respond/<int:pk>/<slug:act>/",
-        dash.rule_act,
+        auto_respond.rule_act,
         name="dash-rule-act",
     ),
     path("files/<str:public_id>/", files.download, name="attachment"),

@@ -4,8 +4,8 @@ A view finds the case and calls `show`, `act` or `confirm`. What the person type
 refused form comes back with its text and files (422), and so does one that came too late (409).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace, replace
 from typing import Any
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from resolution import cases, words
 from resolution.evidence import ACCEPT
 from resolution.forms.messages import MessageForm, WithFiles
 from resolution.forms.responding import ConfirmForm, RespondForm
-from resolution.models import Case
+from resolution.models import Case, Event
 from resolution.terms import Actor, Party, State
 from resolution.timeline import entries, events_of, file_row
 
@@ -105,7 +105,7 @@ def show(
         composer, comment = comment, None
     context = {
         "case": case,
-        "turn": words.turn(case, surface.party, events=events),
+        "turn": page.turn(events),
         "entries": entries(case, events, surface.party),
         "facts": words.facts(case, surface.party),
         "how": words.what_next(case, surface.party),
@@ -234,6 +234,14 @@ class _Forms:
         self.request, self.surface, self.user = request, surface, actor.user
         self.case, self.steps, self.bound = case, steps, bound
         self.reader = surface.party
+
+    def turn(self, events: Sequence[Event]) -> words.Turn:
+        """The card on top; its button only where the form that it leads to is on the page."""
+        turn = words.turn(self.case, self.reader, events=events)
+        offered = self.respond(), self.main_composer()
+        if turn.cta_href.removeprefix("#") in [form["id"] for form in offered if form]:
+            return turn
+        return replace(turn, cta_label="", cta_href="")
 
     def posted(self, name: str) -> Any:
         """The form that was sent for an act."""

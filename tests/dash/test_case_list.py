@@ -15,7 +15,7 @@ from marketplace import clock
 from marketplace.models import Company, Product, User
 from resolution.models import Case
 from resolution.terms import Actor, Remedy, State, Verdict
-from resolution.views.dash import tabs
+from resolution.views.desk import tabs
 from tests.dash.conftest import MakeCases
 
 LIST = "/dash/resolution-center/"
