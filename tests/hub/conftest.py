@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 from PIL import Image
@@ -111,14 +110,14 @@ def form_of(payment: Payment) -> str:
     return reverse("hub-open-case", args=[payment.public_id])
 
 
-def words_of(response: HttpResponse, pattern: str = "(?s)<main.*</main>") -> list[str]:
+def words_of(response: Any, pattern: str = "(?s)<main.*</main>") -> list[str]:
     """The text of every part of a page that matches, without its tags."""
     found = re.findall(pattern, response.content.decode())
     plain = [" ".join(unescape(re.sub(r"<[^>]+>", " ", part)).split()) for part in found]
     return [re.sub(r" (?=[.,?])", "", part) for part in plain]
 
 
-def text_of(response: HttpResponse) -> str:
+def text_of(response: Any) -> str:
     """The text of a page's main part."""
     return words_of(response)[0]
 
