@@ -2,14 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 
 from marketplace.models import User
-
-if TYPE_CHECKING:
-    from resolution.lifecycle import Lifecycle
 
 
 class Party(models.TextChoices):
@@ -149,6 +146,8 @@ class Act:
 
 
 Case = Any
+"""A case; its class is built on the lifecycle, which is written in these words."""
+
 Parties = Iterable[Party] | Callable[[Case], Iterable[Party]]
 
 
@@ -174,7 +173,7 @@ def by(*parties: Party, when: Iterable[Callable[[Case, Actor], bool]] = ()) -> C
     """A permission: the actor is of one of these parties, and every fact about them holds."""
     facts = tuple(when)
 
-    def permission(case: "Lifecycle", actor: Actor) -> bool:
+    def permission(case: Case, actor: Actor) -> bool:
         return actor.party in parties and all(fact(case, actor) for fact in facts)
 
     permission.parties = parties  # type: ignore[attr-defined]

@@ -55,7 +55,7 @@ class ManyFiles(forms.ClearableFileInput):
 
 class Message(forms.Form):
     message = forms.CharField(label="Your answer", max_length=4000, widget=forms.Textarea)
-    files = forms.FileField(required=False, widget=ManyFiles)
+    files = forms.FileField(required=False, widget=ManyFiles)  # type: ignore[assignment]
 
 
 class Respond(forms.Form):
@@ -77,7 +77,7 @@ class Respond(forms.Form):
         help_text="Answer what Theo says went wrong. If Theo appeals, Whop reads this first.",
         widget=forms.Textarea,
     )
-    files = forms.FileField(required=False, widget=ManyFiles)
+    files = forms.FileField(required=False, widget=ManyFiles)  # type: ignore[assignment]
 
 
 class OpenCase(forms.Form):
@@ -100,7 +100,7 @@ class OpenCase(forms.Form):
         max_length=4000,
         widget=forms.Textarea,
     )
-    files = forms.FileField(
+    files = forms.FileField(  # type: ignore[assignment]
         required=False,
         help_text="PNG, JPG, PDF, TXT, or MP4, up to 25 MB each.",
         widget=ManyFiles,
