@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,20 @@ class Env:
                 f"{name} must be a whole number of at least {least}, not {value!r}."
             )
         return int(value)
+
+    def amounts(self, name: str, default: str) -> dict[str, int]:
+        """Whole units by currency, written `USD 250, JPY 37500`; a plain number is in USD."""
+        found: dict[str, int] = {}
+        for part in self.text(name, default).split(","):
+            amount = re.fullmatch(r"(?:([A-Z]{3}) )?([0-9]{1,12})", part.strip())
+            currency = (amount and amount[1]) or "USD"
+            if amount is None or currency in found:
+                raise ImproperlyConfigured(
+                    f"{name} must be amounts in whole units, each currency once, like"
+                    f" 'USD 250, JPY 37500'; {part.strip()!r} is not right."
+                )
+            found[currency] = int(amount[2])
+        return found
 
     def names(self, name: str, default: list[str]) -> list[str]:
         """A list separated by commas."""

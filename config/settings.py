@@ -56,8 +56,9 @@ STAFF_TARGET_DAYS = env.whole("STAFF_TARGET_DAYS", 2, least=1)  # business days
 MAX_INFO_REQUESTS = env.whole("MAX_INFO_REQUESTS", 3)
 MAX_FILES = env.whole("MAX_FILES", 3)
 MAX_FILE_BYTES = env.whole("MAX_FILE_BYTES", 25 * 2**20, least=1)
-SUPPORT_ACCEPT_LIMIT = env.whole("SUPPORT_ACCEPT_LIMIT", 50)  # whole units of the currency
-AGENT_DECIDE_LIMIT = env.whole("AGENT_DECIDE_LIMIT", 250)  # whole units of the currency
+# Whole units by currency; sums in a currency that is not named here are over every limit.
+SUPPORT_ACCEPT_LIMIT = env.amounts("SUPPORT_ACCEPT_LIMIT", "USD 50, EUR 50, GBP 40, JPY 7500")
+AGENT_DECIDE_LIMIT = env.amounts("AGENT_DECIDE_LIMIT", "USD 250, EUR 250, GBP 200, JPY 37500")
 CLOCK_FILE = env.text("CLOCK_FILE", "") or None  # seconds that the demo and the tests are ahead
 SWEEP_SECONDS = env.whole("SWEEP_SECONDS", 5 if DEMO else 20, least=1)
 

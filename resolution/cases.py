@@ -25,7 +25,7 @@ from payments import credits, refunds
 from payments.models import Payment, Refund
 from payments.money import format_money
 from resolution import eligibility, rules
-from resolution.lifecycle import Lifecycle
+from resolution.lifecycle import Lifecycle, may_award
 from resolution.models import Attachment, Case, Event
 from resolution.terms import (
     BOTH,
@@ -322,6 +322,9 @@ def _verdict(case: Case, step: str, act: Act) -> Verdict | None:
         most = left + (held.amount_minor if held else 0)
         if not 0 < act.verdict.amount_minor <= most:
             raise StepRefused(f"You can award {format_money(most, case.currency)} at most.")
+        if not may_award(act.actor, act.verdict.amount_minor, case.currency):
+            given = format_money(act.verdict.amount_minor, case.currency)
+            raise StepRefused(f"{given} is more than an agent can award. Finance can.")
     return act.verdict
 
 

@@ -4,7 +4,7 @@ Read this first. A step is a row (from where, to where, by whom, under which gua
 effects) and a body that only sets fields on the case. `cases.take_step` is what runs it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -114,9 +114,14 @@ def runs_the_company(case: "Lifecycle", actor: Actor) -> bool:
     return actor.party != CREATOR or actor.role in ("owner", "admin")
 
 
+def limit_in(currency: str, limits: Mapping[str, int]) -> int:
+    """A limit in minor units: 0 in a currency that has none, since no sum may be assumed."""
+    return limits.get(currency, 0) * 10 ** exponent(currency)
+
+
 def within_support_limit(case: "Lifecycle", actor: Actor) -> bool:
-    """Support may give back a little on its own."""
-    limit = settings.SUPPORT_ACCEPT_LIMIT * 10 ** exponent(case.currency)
+    """Support may give back a little on its own, in the currencies that have a limit."""
+    limit = limit_in(case.currency, settings.SUPPORT_ACCEPT_LIMIT)
     return actor.role != TeamMember.Role.SUPPORT or case.asked_minor <= limit
 
 
@@ -138,9 +143,14 @@ def impartial(case: "Lifecycle", actor: Actor) -> bool:
 
 
 def within_agent_limit(case: "Lifecycle", actor: Actor) -> bool:
-    """Agents decide on small sums; finance decides on any."""
-    limit = settings.AGENT_DECIDE_LIMIT * 10 ** exponent(case.currency)
-    return actor.role == User.StaffRole.FINANCE or case.asked_minor <= limit
+    """Agents decide on small sums, in the currencies that have a limit; finance on any."""
+    return may_award(actor, case.asked_minor, case.currency)
+
+
+def may_award(actor: Actor, minor: int, currency: str) -> bool:
+    """Whether somebody of the staff may give this much: agents up to their limit, finance any."""
+    limit = limit_in(currency, settings.AGENT_DECIDE_LIMIT)
+    return actor.role == User.StaffRole.FINANCE or minor <= limit
 
 
 def did_not_decide_first(case: "Lifecycle", actor: Actor) -> bool:

@@ -21,6 +21,7 @@ from django.utils.dateparse import parse_datetime
 from marketplace import clock
 from marketplace.models import Company, User
 from payments.money import exponent
+from resolution.lifecycle import limit_in
 from resolution.models import Case
 from resolution.terms import BOTH, Money, Party, ReviewReason, State
 
@@ -223,8 +224,11 @@ def take_next(user: User) -> Case | None:
     rows = rows.exclude(buyer=user).exclude(company__members__user=user)
     rows = rows.exclude(state=State.APPEALED, first_decider=user)
     if user.staff_role != User.StaffRole.FINANCE:
-        rows = rows.alias(units=whole_units()).filter(units__lte=settings.AGENT_DECIDE_LIMIT)
-        rows = rows.exclude(money=Money.FAILED)
+        small = Q(pk__in=[])
+        for currency in settings.AGENT_DECIDE_LIMIT:
+            limit = limit_in(currency, settings.AGENT_DECIDE_LIMIT)
+            small |= Q(currency=currency, asked_minor__lte=limit)
+        rows = rows.filter(small).exclude(money=Money.FAILED)
     for case in rows.order_by("due_at", "pk")[:PAGE]:
         if assign(case, user, seen=None):
             return case

@@ -15,7 +15,7 @@ from marketplace.admin import link_to
 from marketplace.models import TeamMember, User
 from payments.models import CreditTransfer, Payment, Refund
 from payments.money import exponent, format_money
-from resolution.lifecycle import within_agent_limit
+from resolution.lifecycle import limit_in, within_agent_limit
 from resolution.models import Case, Event
 from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Effects, Money, Outcome, Party, Remedy, State
@@ -370,10 +370,11 @@ def why_not(case: Case, actor: Actor, others: Sequence[User]) -> str:
     if case.state == State.APPEALED and actor.user_id == case.first_decider_id:
         return f"You decided this case first, so somebody else does the final review.{able}"
     if not within_agent_limit(case, actor):
-        scale = 10 ** exponent(case.currency)
-        limit = format_money(settings.AGENT_DECIDE_LIMIT * scale, case.currency)
-        asked = format_money(case.asked_minor, case.currency)
-        return f"You decide cases of up to {limit}, and this one asks for {asked}.{able}"
+        limit = limit_in(case.currency, settings.AGENT_DECIDE_LIMIT)
+        if not limit:
+            return f"Agents don’t decide cases in {case.currency}.{able}"
+        most, asked = (format_money(minor, case.currency) for minor in (limit, case.asked_minor))
+        return f"You decide cases of up to {most}, and this one asks for {asked}.{able}"
     return ""
 
 

@@ -135,3 +135,25 @@ def test_an_environment_that_says_what_to_talk_to_never_finds_a_demo(monkeypatch
     found = environment(tmp_path)
 
     assert found.has("SITE_URL") is False
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("USD 250, EUR 230, JPY 37500", {"USD": 250, "EUR": 230, "JPY": 37500}),
+        ("250", {"USD": 250}),
+        ("0", {"USD": 0}),
+    ],
+)
+def test_a_limit_is_set_by_currency_and_a_plain_number_is_dollars(
+    value: str, found: dict[str, int]
+):
+    assert Env({"LIMIT": value}).amounts("LIMIT", "USD 1") == found
+
+
+@pytest.mark.parametrize(
+    "value", ["250 USD", "USD -1", "USD 2.50", "usd 2", "USD 2,000", "USD 1, USD 2", "much", "1,"]
+)
+def test_a_malformed_limit_is_refused_by_name(value: str):
+    with pytest.raises(ImproperlyConfigured, match=r"^LIMIT must be amounts in whole units"):
+        Env({"LIMIT": value}).amounts("LIMIT", "USD 1")
