@@ -286,7 +286,8 @@ class History:
         """A chargeback at the bank, as the provider knows it and as we do."""
         bank = Payment.Chargeback.OPEN if step == "freeze" else Payment.Chargeback.LOST
         Payment.objects.filter(pk=case.payment_id).update(chargeback=bank)
-        sandbox(f"charges/{case.payment.charge_id}/dispute", {})
+        ruling = {} if step == "freeze" else {"outcome": "lost"}
+        sandbox(f"charges/{case.payment.charge_id}/dispute", ruling)
 
     # ── Money ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,12 +6,14 @@ from `gateway_for`; each keeps its provider's ways (ids, units, errors) to itsel
 
 import os
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from django.conf import settings
 
 RefundState = Literal["pending", "requires_action", "succeeded", "failed", "canceled"]
+BankState = Literal["", "open", "won", "lost"]
 
 TIMEOUT = (3.0, 20.0)
 """Seconds to connect, and to wait for the answer, unless the setting GATEWAY_TIMEOUT says so."""
@@ -44,6 +46,46 @@ class RefundAnswer:
     failure_code: str = ""
     failure_message: str = ""
     pending_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Charge:
+    """A payment as its provider knows it."""
+
+    charge_id: str
+    currency: str
+    account: str = ""
+    order_id: str = ""
+
+
+@dataclass(frozen=True)
+class RefundSeen:
+    """A refund in the provider's list, whoever asked for it."""
+
+    answer: RefundAnswer
+    amount_minor: int
+    currency: str
+    refund_id: str = ""
+    """Ours, `rfnd_…`, when it was made by us."""
+
+
+@dataclass(frozen=True)
+class Chargebacks:
+    """How the buyer's bank sees a charge: over all of its chargebacks, and the sum lost by them.
+
+    One that is open counts before one that is lost, and that before one that is won.
+    """
+
+    state: BankState = ""
+    lost_minor: int = 0
+
+    @classmethod
+    def over(cls, found: Iterable[tuple[BankState, int]]) -> "Chargebacks":
+        """All chargebacks of a charge as one, from the state and the sum of each."""
+        each = list(found)
+        states = [state for state, _ in each]
+        worst: BankState = next((s for s in ("open", "lost", "won") if s in states), "")
+        return cls(worst, sum(minor for state, minor in each if state == "lost"))
 
 
 class GatewayError(Exception):
@@ -95,6 +137,14 @@ class Gateway(Protocol):
 
     def fetch(self, provider_id: str, request: RefundRequest) -> RefundAnswer:
         """The latest state of a refund that the provider has; raises Unknown like `find`."""
+        ...
+
+    def refunds_of(self, charge: Charge) -> list[RefundSeen]:
+        """Every refund of a charge, also those made without us; raises Unknown like `find`."""
+        ...
+
+    def chargebacks_of(self, charge: Charge) -> Chargebacks:
+        """What the bank says of a charge; raises Unknown like `find`."""
         ...
 
 

@@ -19,16 +19,20 @@ import requests
 from paypalrestsdk import exceptions as sdk_errors
 
 from payments.gateways import (
+    BankState,
+    Charge,
+    Chargebacks,
     Declined,
     GatewayError,
     RefundAnswer,
     RefundRequest,
+    RefundSeen,
     RefundState,
     Unavailable,
     Unknown,
 )
 from payments.gateways.connection import never_left, retry_after
-from payments.money import to_decimal
+from payments.money import exponent, to_decimal
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +42,17 @@ STATES: Final[Mapping[str, RefundState]] = {
     "FAILED": "failed",
     "CANCELLED": "canceled",
 }
+
+RULINGS: Final[Mapping[str, BankState]] = {
+    "RESOLVED_BUYER_FAVOUR": "lost",
+    "RESOLVED_WITH_PAYOUT": "lost",
+    "ACCEPTED": "lost",
+    "RESOLVED_SELLER_FAVOUR": "won",
+    "CANCELED_BY_BUYER": "won",
+    "DENIED": "won",
+    "NONE": "won",
+}
+"""How a resolved dispute ended; a payout may have gone to the buyer, so it counts as theirs."""
 
 REFUSALS: Final[Mapping[str, str]] = {
     "CAPTURE_FULLY_REFUNDED": "PayPal has already returned all of this payment.",
@@ -221,22 +236,59 @@ class PayPalGateway:
 
     def find(self, request: RefundRequest) -> RefundAnswer | None:
         """Look through the refunds of the payment's order for our id."""
-        order_id = request.order_id or self._order_of(request.charge_id)
+        for refund in self._refunds_of(request):
+            if refund.get("custom_id") == request.refund_id:
+                return _answer(refund, request)
+        return None
+
+    def fetch(self, provider_id: str, request: RefundRequest) -> RefundAnswer:
+        """The latest state of a refund that PayPal has."""
+        return _answer(self._look(f"v2/payments/refunds/{quote(provider_id, safe='')}"), request)
+
+    def refunds_of(self, charge: Charge) -> list[RefundSeen]:
+        """Every refund of the capture, as its order lists them."""
+        try:
+            return [_seen(refund) for refund in self._refunds_of(charge)]
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Unknown("PayPal's answer could not be read.") from error
+
+    def chargebacks_of(self, charge: Charge) -> Chargebacks:
+        """What has become of the disputes over the capture, PayPal's own and the banks'."""
+        listed = self._look(
+            f"v1/customer/disputes?page_size=50&disputed_transaction_id="
+            f"{quote(charge.charge_id, safe='')}"
+        )
+        try:
+            each = [self._dispute(dispute, charge) for dispute in listed.get("items") or []]
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Unknown("PayPal's answer could not be read.") from error
+        return Chargebacks.over(each)
+
+    def _dispute(self, listed: Mapping[str, Any], charge: Charge) -> tuple[BankState, int]:
+        """The state and the sum of one dispute; only the dispute itself says how it ended."""
+        if listed["status"] != "RESOLVED":
+            return "open", 0
+        whole = self._look(f"v1/customer/disputes/{quote(listed['dispute_id'], safe='')}")
+        ruling = RULINGS.get((whole.get("dispute_outcome") or {}).get("outcome_code", ""))
+        if ruling is None:
+            raise Unknown("PayPal's dispute ended in a way that we do not know.", alert=True)
+        return ruling, _minor(whole["dispute_amount"], charge.currency)
+
+    def _refunds_of(self, charge: RefundRequest | Charge) -> list[Mapping[str, Any]]:
+        """The refunds of the capture's order, without those of its other captures."""
+        order_id = charge.order_id or self._order_of(charge.charge_id)
         order = self._look(f"v2/checkout/orders/{quote(order_id, safe='')}")
         try:
             payments = [unit.get("payments", {}) for unit in order["purchase_units"]]
             captures = [capture["id"] for held in payments for capture in held.get("captures", [])]
             refunds = [refund for held in payments for refund in held.get("refunds", [])]
-            ours = [refund for refund in refunds if refund.get("custom_id") == request.refund_id]
-        except (AttributeError, KeyError, TypeError) as error:
+            if charge.charge_id not in captures:
+                raise Unknown(f"PayPal's order {order_id} does not name our capture.", alert=True)
+            if len(captures) == 1:
+                return refunds
+            return [refund for refund in refunds if capture_of(refund) == charge.charge_id]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unknown("PayPal's answer could not be read.") from error
-        if request.charge_id not in captures:
-            raise Unknown(f"PayPal's order {order_id} does not name our capture.", alert=True)
-        return _answer(ours[0], request) if ours else None
-
-    def fetch(self, provider_id: str, request: RefundRequest) -> RefundAnswer:
-        """The latest state of a refund that PayPal has."""
-        return _answer(self._look(f"v2/payments/refunds/{quote(provider_id, safe='')}"), request)
 
     def _order_of(self, charge_id: str) -> str:
         """The order that a capture belongs to, from its related ids or its `up` link."""
@@ -279,11 +331,38 @@ def to_paypal_value(minor: int, currency: str) -> str:
     return f"{value.to_integral_value():f}"
 
 
+def capture_of(refund: Mapping[str, Any]) -> str:
+    """The capture that a refund is of, by its `up` link; empty when it names none."""
+    for link in refund.get("links") or []:
+        # Only the id is taken from the link: its host is not ours to follow.
+        head, _, capture_id = urlsplit(link.get("href", "")).path.rpartition("/")
+        if link.get("rel") == "up" and head.endswith("/v2/payments/captures"):
+            return capture_id
+    return ""
+
+
+def _minor(amount: Mapping[str, str], currency: str) -> int:
+    """Minor units of an amount as PayPal writes it; raises ValueError or ArithmeticError."""
+    minor = Decimal(amount["value"]).scaleb(exponent(currency))
+    if amount["currency_code"] != currency.upper() or minor != minor.to_integral_value():
+        raise ValueError(f"{amount['value']} {amount['currency_code']} is not in {currency}.")
+    return int(minor)
+
+
+def _seen(said: Mapping[str, Any]) -> RefundSeen:
+    """A refund as PayPal lists it."""
+    currency = said["amount"]["currency_code"]
+    return RefundSeen(
+        answer=_read(said),
+        amount_minor=_minor(said["amount"], currency),
+        currency=currency,
+        refund_id=str(said.get("custom_id") or ""),
+    )
+
+
 def _answer(said: Mapping[str, Any], request: RefundRequest) -> RefundAnswer:
     """What a refund at PayPal means to us; raises Unknown for one that is not what was asked."""
-    state = STATES.get(str(said.get("status")))
-    if state is None or not said.get("id"):
-        raise Unknown("PayPal's answer names no state that we know.", alert=True)
+    answer = _read(said)
     amount = said.get("amount") or {}
     try:
         same_value = Decimal(amount.get("value", "")) == to_decimal(
@@ -293,6 +372,14 @@ def _answer(said: Mapping[str, Any], request: RefundRequest) -> RefundAnswer:
         same_value = False
     if not same_value or amount.get("currency_code") != request.currency.upper():
         raise Unknown(f"PayPal's refund {said['id']} has other terms than ours.", alert=True)
+    return answer
+
+
+def _read(said: Mapping[str, Any]) -> RefundAnswer:
+    """The state of a refund in our words; raises Unknown for one that is not known."""
+    state = STATES.get(str(said.get("status")))
+    if state is None or not said.get("id"):
+        raise Unknown("PayPal's answer names no state that we know.", alert=True)
     reason = (said.get("status_details") or {}).get("reason") or ""
     ended_badly = state in ("failed", "canceled")
     return RefundAnswer(

@@ -6,16 +6,20 @@ payment intent, never by metadata; amounts are in Stripe's units, which are not 
 """
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import stripe
-from stripe.params import RefundCreateParams, RefundListParams
+from stripe.params import DisputeListParams, RefundCreateParams, RefundListParams
 
 from payments.gateways import (
+    BankState,
+    Charge,
+    Chargebacks,
     Declined,
     GatewayError,
     RefundAnswer,
     RefundRequest,
+    RefundSeen,
     RefundState,
     Unavailable,
     Unknown,
@@ -29,6 +33,20 @@ STATES: Final[Mapping[str, RefundState]] = {
     "succeeded": "succeeded",
     "failed": "failed",
     "canceled": "canceled",
+}
+
+CHARGEBACKS: Final[Mapping[str, BankState]] = {
+    "needs_response": "open",
+    "under_review": "open",
+    "appeal_needs_response": "open",
+    "appeal_under_review": "open",
+    "won": "won",
+    "lost": "lost",
+    # The bank only asks: no money has moved, and a refund is what settles it.
+    "warning_needs_response": "",
+    "warning_under_review": "",
+    "warning_closed": "",
+    "prevented": "",
 }
 
 FAILURES: Final[Mapping[str, str]] = {
@@ -60,12 +78,13 @@ class StripeGateway:
         retries_of_reads: int = 2,
     ) -> None:
         self._retries_of_reads = retries_of_reads
-        self._refunds = stripe.StripeClient(
+        client = stripe.StripeClient(
             api_key,
             base_addresses={"api": api_base.rstrip("/")},
             max_network_retries=0,
             http_client=stripe.RequestsClient(timeout=timeout),
-        ).v1.refunds
+        )
+        self._refunds, self._disputes = client.v1.refunds, client.v1.disputes
 
     def refund(self, request: RefundRequest) -> RefundAnswer:
         """Give money back; see `Gateway.refund`.
@@ -113,7 +132,39 @@ class StripeGateway:
         except (AttributeError, TypeError, ValueError) as error:
             raise Unknown("Stripe's answer could not be read.") from error
 
-    def _options(self, request: RefundRequest, retries: int) -> stripe.RequestOptions:
+    def refunds_of(self, charge: Charge) -> list[RefundSeen]:
+        """Every refund of the charge, to the last page."""
+        params: RefundListParams = {"limit": 100}
+        _name_charge(params, charge)
+        try:
+            page = self._refunds.list(params, self._options(charge, self._retries_of_reads))
+            return [_seen(refund.to_dict()) for refund in page.auto_paging_iter()]
+        except stripe.StripeError as error:
+            raise _look_failed(error) from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Unknown("Stripe's answer could not be read.") from error
+
+    def chargebacks_of(self, charge: Charge) -> Chargebacks:
+        """What has become of the charge's disputes; an inquiry of the bank is none."""
+        params: DisputeListParams = {"limit": 100}
+        _name_charge(params, charge)
+        try:
+            page = self._disputes.list(params, self._options(charge, self._retries_of_reads))
+            return Chargebacks.over(
+                (
+                    CHARGEBACKS[dispute.status],
+                    from_stripe_units(dispute.amount, dispute.currency),
+                )
+                for dispute in page.auto_paging_iter()
+            )
+        except stripe.StripeError as error:
+            raise _look_failed(error) from error
+        except KeyError as error:
+            raise Unknown("Stripe's dispute is in no state that we know.", alert=True) from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise Unknown("Stripe's answer could not be read.") from error
+
+    def _options(self, request: RefundRequest | Charge, retries: int) -> stripe.RequestOptions:
         options: stripe.RequestOptions = {"max_network_retries": retries}
         if request.account:
             options["stripe_account"] = request.account
@@ -125,18 +176,37 @@ def to_stripe_units(minor: int, currency: str) -> int:
 
     Raises Declined for an amount that Stripe has no whole number for.
     """
-    code = currency.upper()
-    digits = 0 if code in _WHOLE else 3 if code in _THOUSANDTHS else 2
-    shift = digits - exponent(code)
+    shift = _digits_apart(currency)
     if shift >= 0:
         return minor * 10**shift
     units, rest = divmod(minor, 10**-shift)
     if rest:
+        code = currency.upper()
         raise Declined("amount_not_representable", f"Stripe has no such fraction of {code}.")
     return units
 
 
-def _name_charge(params: RefundCreateParams | RefundListParams, request: RefundRequest) -> None:
+def from_stripe_units(units: int, currency: str) -> int:
+    """Stripe's units in our minor ones; raises ValueError for a fraction that ours have not."""
+    shift = _digits_apart(currency)
+    if shift <= 0:
+        return int(units * 10**-shift)
+    minor, rest = divmod(units, 10**shift)
+    if rest:
+        raise ValueError(f"{units} of Stripe's units are no whole number of {currency.upper()}.")
+    return int(minor)
+
+
+def _digits_apart(currency: str) -> int:
+    """How many more decimals Stripe counts in than ISO does."""
+    code = currency.upper()
+    return (0 if code in _WHOLE else 3 if code in _THOUSANDTHS else 2) - exponent(code)
+
+
+def _name_charge(
+    params: RefundCreateParams | RefundListParams | DisputeListParams,
+    request: RefundRequest | Charge,
+) -> None:
     """Say which charge is meant; Stripe takes a charge and a payment intent by its own name."""
     if request.charge_id.startswith("pi_"):
         params["payment_intent"] = request.charge_id
@@ -147,12 +217,28 @@ def _name_charge(params: RefundCreateParams | RefundListParams, request: RefundR
 def _answer(refund: stripe.Refund, request: RefundRequest) -> RefundAnswer:
     """What a refund at Stripe means to us; raises Unknown for one that is not what was asked."""
     said = refund.to_dict()
-    state = STATES.get(said.get("status") or "")
-    if state is None or not said.get("id"):
-        raise Unknown("Stripe's answer names no state that we know.", alert=True)
+    answer = _read(said)
     asked = (to_stripe_units(request.amount_minor, request.currency), request.currency.lower())
     if (said.get("amount"), said.get("currency")) != asked:
         raise Unknown(f"Stripe's refund {said['id']} has other terms than ours.", alert=True)
+    return answer
+
+
+def _seen(said: Mapping[str, Any]) -> RefundSeen:
+    """A refund as Stripe lists it."""
+    return RefundSeen(
+        answer=_read(said),
+        amount_minor=from_stripe_units(said["amount"], said["currency"]),
+        currency=said["currency"].upper(),
+        refund_id=str((said.get("metadata") or {}).get("refund_id") or ""),
+    )
+
+
+def _read(said: Mapping[str, Any]) -> RefundAnswer:
+    """The state of a refund in our words; raises Unknown for one that is not known."""
+    state = STATES.get(said.get("status") or "")
+    if state is None or not said.get("id"):
+        raise Unknown("Stripe's answer names no state that we know.", alert=True)
     ended_badly = state in ("failed", "canceled")
     code = (said.get("failure_reason") or state) if ended_badly else ""
     return RefundAnswer(

@@ -9,6 +9,7 @@ ledger.py          charges, refunds and idempotency keys, with a journal that su
 faults.py          the misbehaviour that was asked for, and how often still
 stripe_api.py      Stripe's calls, answers and errors
 paypal_api.py      PayPal's
+webhooks.py        the signed events by which they tell of changes
 server.py          which call is whose, the control API under /_sandbox/, the log
 wire.py            requests and answers on a real socket, broken ones included
 =================  ===========================================================================

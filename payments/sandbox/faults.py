@@ -12,6 +12,8 @@ drop               a reset instead of an answer; likewise
 half_body          the answer breaks off in the middle; likewise
 decline            refused for good, with `code`
 late_failure       the refund fails `seconds` after it has succeeded
+lose, double       an event (`webhook.send`) is never sent, or sent twice
+delay, reorder     it is sent `seconds` later, or after the next one
 =================  ============================================================================
 """
 
@@ -21,11 +23,15 @@ from dataclasses import dataclass
 from typing import Any
 
 OPERATIONS = frozenset(
-    {"refund.create", "refund.find", "refund.fetch", "charge.fetch", "token.create"}
+    {
+        *("refund.create", "refund.find", "refund.fetch", "dispute.find"),
+        *("charge.fetch", "token.create", "webhook.send"),
+    }
 )
 ON_THE_WIRE = frozenset({"timeout", "drop", "half_body"})
 AT_THE_DOOR = frozenset({"401", "429"}) | ON_THE_WIRE
 INSIDE = frozenset({"delay", "500_before", "500_after_effect", "decline", "late_failure"})
+OF_EVENTS = frozenset({"lose", "double", "delay", "reorder"})
 
 
 @dataclass
@@ -46,8 +52,9 @@ class Fault:
             raise ValueError(f"provider: stripe or paypal, not {self.provider!r}.")
         if self.operation not in OPERATIONS:
             raise ValueError(f"operation: one of {', '.join(sorted(OPERATIONS))}.")
-        if self.kind not in AT_THE_DOOR | INSIDE:
-            raise ValueError(f"kind: one of {', '.join(sorted(AT_THE_DOOR | INSIDE))}.")
+        kinds = OF_EVENTS if self.operation == "webhook.send" else AT_THE_DOOR | INSIDE
+        if self.kind not in kinds:
+            raise ValueError(f"kind: one of {', '.join(sorted(kinds))}.")
         if self.operation != "refund.create" and self.kind in ("decline", "late_failure"):
             raise ValueError(f"{self.kind} is for refund.create.")
         if self.kind == "timeout" and not self.seconds:

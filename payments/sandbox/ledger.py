@@ -8,11 +8,13 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 RefundState = Literal["pending", "succeeded", "failed"]
+DisputeState = Literal["open", "won", "lost"]
 
 
 class UnknownCharge(LookupError):
@@ -37,7 +39,6 @@ class Charge:
     currency: str
     order_id: str = ""
     account: str = ""
-    disputed: bool = False
     create_calls: int = 0
 
 
@@ -65,6 +66,18 @@ class Refund:
 
 
 @dataclass
+class Dispute:
+    """The buyer's bank takes a charge back, or tried to."""
+
+    id: str
+    charge_id: str
+    amount_minor: int
+    currency: str
+    opened: float
+    state: DisputeState = "open"
+
+
+@dataclass
 class Answered:
     """What was answered under an idempotency key."""
 
@@ -77,12 +90,15 @@ class Answered:
 class Ledger:
     """The providers' own books, safe to share between threads.
 
-    `lock` is held by whoever needs a look and a change to be one act.
+    `lock` is held by whoever needs a look and a change to be one act. `refund_changes` and
+    `dispute_changes` are called with whatever has just come to be, or changed.
     """
 
     def __init__(self, journal: Path | None = None, settle_seconds: float = 5.0) -> None:
         self.lock = threading.RLock()
         self.settle_seconds = settle_seconds
+        self.refund_changes: Callable[[Refund], None] = lambda refund: None
+        self.dispute_changes: Callable[[Dispute], None] = lambda dispute: None
         self._journal: TextIO | None = None
         self._forget()
         if journal is not None:
@@ -91,6 +107,7 @@ class Ledger:
     def _forget(self) -> None:
         self.charges: dict[str, Charge] = {}
         self.refunds: dict[str, Refund] = {}
+        self.disputes: dict[str, Dispute] = {}
         self._refunds_of: dict[str, list[Refund]] = {}
         self._answers: dict[str, Answered] = {}
 
@@ -122,7 +139,10 @@ class Ledger:
                 charge = Charge(**record)
                 self.charges[charge.id] = charge
             case "dispute":
-                self.charges[record["id"]].disputed = record["open"]
+                dispute = Dispute(**record)
+                self.disputes[dispute.id] = dispute
+            case "ruling":
+                self.disputes[record["id"]].state = record["state"]
             case "refund":
                 refund = Refund(**record)
                 self.refunds[refund.id] = refund
@@ -158,12 +178,41 @@ class Ledger:
             if charge.id not in self.charges:
                 self._write("charge", **asdict(charge))
 
-    def dispute(self, charge_id: str, *, is_open: bool) -> None:
-        """Open or end a chargeback; raises UnknownCharge."""
+    def dispute(self, charge_id: str, amount_minor: int | None = None) -> Dispute:
+        """Open a chargeback, over all of the charge unless told; raises UnknownCharge."""
         with self.lock:
-            if charge_id not in self.charges:
+            charge = self.charges.get(charge_id)
+            if charge is None:
                 raise UnknownCharge(charge_id)
-            self._write("dispute", id=charge_id, open=is_open)
+            dispute = Dispute(
+                id=_new_id(charge.processor, "dp"),
+                charge_id=charge_id,
+                amount_minor=amount_minor or charge.amount_minor,
+                currency=charge.currency,
+                opened=time.time(),
+            )
+            self._write("dispute", **asdict(dispute))
+            self.dispute_changes(self.disputes[dispute.id])
+            return self.disputes[dispute.id]
+
+    def rule(self, charge_id: str, state: DisputeState) -> Dispute:
+        """Let the bank rule on the chargeback that is open; raises UnknownCharge without one."""
+        with self.lock:
+            for dispute in self.disputes_of(charge_id):
+                if dispute.state == "open":
+                    self._write("ruling", id=dispute.id, state=state)
+                    self.dispute_changes(dispute)
+                    return dispute
+            raise UnknownCharge(f"an open dispute of {charge_id}")
+
+    def disputes_of(self, charge_id: str) -> list[Dispute]:
+        """The chargebacks of a charge, oldest first."""
+        with self.lock:
+            return [each for each in self.disputes.values() if each.charge_id == charge_id]
+
+    def is_charged_back(self, charge: Charge) -> bool:
+        """Whether the bank holds the money or has given it to the buyer."""
+        return any(each.state != "won" for each in self.disputes_of(charge.id))
 
     def charge(self, charge_id: str, processor: str, account: str = "") -> Charge:
         """A charge of a processor, on an account; raises UnknownCharge."""
@@ -215,6 +264,7 @@ class Ledger:
                 details=details,
             )
             self._write("refund", **asdict(refund))
+            self.refund_changes(self.refunds[refund.id])
             return self.refunds[refund.id]
 
     def fail(self, refund_id: str, reason: str) -> Refund:
@@ -222,6 +272,7 @@ class Ledger:
         with self.lock:
             refund = self.refunds[refund_id]
             self._write("failure", id=refund_id, at=time.time(), reason=reason)
+            self.refund_changes(refund)
             return refund
 
     def answered(self, key: str) -> Answered | None:
@@ -253,6 +304,7 @@ class Ledger:
             return [
                 {
                     **asdict(charge),
+                    "disputed": self.is_charged_back(charge),
                     "refunded_minor": self.refunded_minor(charge),
                     "refunds": [
                         {
@@ -270,7 +322,9 @@ class Ledger:
             ]
 
 
-def _new_id(processor: str) -> str:
+def _new_id(processor: str, kind: str = "re") -> str:
     if processor == "stripe":
-        return f"re_{secrets.token_hex(12)}"
+        return f"{kind}_{secrets.token_hex(12)}"
+    if kind == "dp":
+        return f"PP-D-{secrets.randbelow(10**6):06}"
     return secrets.token_hex(9)[:17].upper()

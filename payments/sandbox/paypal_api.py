@@ -14,11 +14,12 @@ from typing import Any
 
 from payments.money import exponent, to_decimal
 from payments.sandbox.faults import INSIDE, Fault, Faults
-from payments.sandbox.ledger import Charge, Ledger, OverRefund, Refund, UnknownCharge
+from payments.sandbox.ledger import Charge, Dispute, Ledger, OverRefund, Refund, UnknownCharge
 from payments.sandbox.wire import Request, Response
 
 STATUS = {"pending": "PENDING", "succeeded": "COMPLETED", "failed": "FAILED"}
 WITHOUT_DECIMALS = frozenset({"HUF", "JPY", "TWD"})
+OUTCOMES = {"won": "RESOLVED_SELLER_FAVOUR", "lost": "RESOLVED_BUYER_FAVOUR"}
 TOKEN_SECONDS = 32_400
 
 
@@ -39,6 +40,8 @@ class PayPalApi:
             ("GET", r"/v2/payments/refunds/([^/]+)", "refund.fetch", self._fetch),
             ("GET", r"/v2/payments/captures/([^/]+)", "charge.fetch", self._capture),
             ("GET", r"/v2/checkout/orders/([^/]+)", "refund.find", self._order),
+            ("GET", r"/v1/customer/disputes", "dispute.find", self._disputes),
+            ("GET", r"/v1/customer/disputes/([^/]+)", "dispute.find", self._dispute),
         ]
 
     def route(self, request: Request) -> tuple[str, Callable[[], Response]] | None:
@@ -129,7 +132,7 @@ class PayPalApi:
             before = self._ledger.answered(key)
             if before is not None:
                 refund = self._ledger.refunds[before.refund_id]
-                return Response(200, self._refund(refund, whole=whole))
+                return Response(200, self.refund(refund, whole=whole))
             self._running.add(key)
         try:
             fault = self._faults.take(self.name, "refund.create", INSIDE)
@@ -157,7 +160,7 @@ class PayPalApi:
             return self.broken()
         if kind == "decline" and fault is not None:
             return _refused(fault.code or "TRANSACTION_DISPUTED", "The refund is refused.")
-        if charge.disputed:
+        if self._ledger.is_charged_back(charge):
             return _refused(
                 "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK",
                 "Refunds are not allowed on this capture due to a chargeback on the card or bank.",
@@ -185,13 +188,13 @@ class PayPalApi:
         self._ledger.remember(key, "", 201, None, refund.id)
         if kind == "500_after_effect":
             return self.broken()
-        return Response(201, self._refund(refund, whole=whole))
+        return Response(201, self.refund(refund, whole=whole))
 
     def _fetch(self, request: Request, refund_id: str) -> Response:
         refund = self._ledger.refunds.get(refund_id)
         if refund is None or self._ledger.charges[refund.charge_id].processor != self.name:
             return _missing()
-        return Response(200, self._refund(refund))
+        return Response(200, self.refund(refund))
 
     def _capture(self, request: Request, capture_id: str) -> Response:
         try:
@@ -213,7 +216,7 @@ class PayPalApi:
                     "payments": {
                         "captures": [self._as_capture(charge, request)],
                         "refunds": [
-                            self._refund(refund) for refund in self._ledger.refunds_of(charge)
+                            self.refund(refund) for refund in self._ledger.refunds_of(charge)
                         ],
                     },
                 }
@@ -225,6 +228,33 @@ class PayPalApi:
             200,
             {"id": order_id, "status": "COMPLETED", "intent": "CAPTURE", "purchase_units": units},
         )
+
+    def _disputes(self, request: Request) -> Response:
+        """The disputes over a transaction; how one ended is only said in full."""
+        found = self._ledger.disputes_of(request.query.get("disputed_transaction_id", ""))
+        listed = ("dispute_id", "create_time", "status", "dispute_amount")
+        rows = [{name: self.dispute(each)[name] for name in listed} for each in found]
+        return Response(200, {"items": rows, "links": []})
+
+    def _dispute(self, request: Request, dispute_id: str) -> Response:
+        dispute = self._ledger.disputes.get(dispute_id)
+        return _missing() if dispute is None else Response(200, self.dispute(dispute))
+
+    def dispute(self, dispute: Dispute) -> dict[str, Any]:
+        """A dispute as PayPal writes it."""
+        opened = datetime.fromtimestamp(dispute.opened, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        body: dict[str, Any] = {
+            "dispute_id": dispute.id,
+            "create_time": opened,
+            "disputed_transactions": [{"seller_transaction_id": dispute.charge_id}],
+            "reason": "MERCHANDISE_OR_SERVICE_NOT_AS_DESCRIBED",
+            "status": "WAITING_FOR_SELLER_RESPONSE" if dispute.state == "open" else "RESOLVED",
+            "dispute_amount": _amount(dispute.amount_minor, dispute.currency),
+            "dispute_life_cycle_stage": "CHARGEBACK",
+        }
+        if dispute.state != "open":
+            body["dispute_outcome"] = {"outcome_code": OUTCOMES[dispute.state]}
+        return body
 
     def _as_capture(self, charge: Charge, request: Request) -> dict[str, Any]:
         refunded = self._ledger.refunded_minor(charge)
@@ -256,7 +286,8 @@ class PayPalApi:
             else [],
         }
 
-    def _refund(self, refund: Refund, *, whole: bool = True) -> dict[str, Any]:
+    def refund(self, refund: Refund, *, whole: bool = True) -> dict[str, Any]:
+        """A refund as PayPal writes it."""
         status: dict[str, Any] = {"id": refund.id, "status": STATUS[refund.state]}
         if not whole:
             return status
@@ -269,6 +300,13 @@ class PayPalApi:
             "note_to_payer": refund.details.get("note") or "",
             "create_time": made,
             "update_time": made,
+            "links": [
+                {
+                    "href": f"https://api-m.paypal.com/v2/payments/captures/{refund.charge_id}",
+                    "rel": "up",
+                    "method": "GET",
+                }
+            ],
         }
 
 

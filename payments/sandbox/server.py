@@ -6,19 +6,24 @@ call                               what it does
 GET /healthz                       answers that it is up
 POST /_sandbox/charges             registers payments: one or a list of `processor`, `id`,
                                    `amount_minor`, `currency`, `order_id`, `account`
-POST /_sandbox/charges/ID/dispute  opens a chargeback; DELETE ends it
+POST /_sandbox/charges/ID/refunds  refunds all that is left, or `amount_minor`, as a person in the
+                                   provider's dashboard does
+POST /_sandbox/charges/ID/dispute  opens a chargeback, or ends it with `outcome` won or lost;
+                                   DELETE ends it as won
 GET /_sandbox/ledger               every charge with its refunds, totals and calls
 POST /_sandbox/faults              asks for a fault (faults.py); DELETE takes back what is to come
 POST /_sandbox/refunds/ID/fail     lets a refund fail now, after success too; `reason` if any
-POST /_sandbox/settings            `settle_seconds` from now on
+POST /_sandbox/settings            `settle_seconds` from now on; `webhook_url` for the events
+GET /_sandbox/authority            the certificate by which PayPal's events are checked
+POST /_sandbox/sign/PROVIDER       the headers that prove any `body` to be the provider's event
 GET /_sandbox/log                  the calls seen: method, path, key, status; DELETE empties it
 DELETE /_sandbox/keys              prunes the idempotency keys
 DELETE /_sandbox/tokens            ends PayPal's access tokens
 DELETE /_sandbox/                  forgets everything
 =================================  ================================================================
 
-Refunds change with time, when they are read. What announces changes (the providers' signed
-webhooks) belongs beside the two APIs, fed from the ledger.
+Refunds change with time, when they are read. Every change is told by a signed event (webhooks.py)
+where there is an address to send it to.
 """
 
 import re
@@ -32,9 +37,10 @@ from pathlib import Path
 from typing import Any
 
 from payments.sandbox.faults import AT_THE_DOOR, ON_THE_WIRE, Fault, Faults
-from payments.sandbox.ledger import Charge, Ledger, UnknownCharge
+from payments.sandbox.ledger import Charge, Dispute, Ledger, Refund, UnknownCharge
 from payments.sandbox.paypal_api import PayPalApi
 from payments.sandbox.stripe_api import StripeApi
+from payments.sandbox.webhooks import Told, Webhooks
 from payments.sandbox.wire import Request, Response, Server
 
 LOG_LENGTH = 10_000
@@ -43,17 +49,33 @@ LOG_LENGTH = 10_000
 class Sandbox:
     """Both providers over one ledger; `answer` is the application that a Server serves."""
 
-    def __init__(self, journal: Path | None = None, settle_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        journal: Path | None = None,
+        settle_seconds: float = 5.0,
+        *,
+        webhook_url: str = "",
+        stripe_secret: str = "whsec_sandbox",  # noqa: S107 it guards made-up money
+        paypal_webhook_id: str = "WH-SANDBOX",
+    ) -> None:
         self.ledger = Ledger(journal, settle_seconds)
         self.faults = Faults()
+        self.webhooks = Webhooks(self.faults, webhook_url, stripe_secret, paypal_webhook_id)
+        self._stripe = StripeApi(self.ledger, self.faults)
         self._paypal = PayPalApi(self.ledger, self.faults)
-        self._apis = (StripeApi(self.ledger, self.faults), self._paypal)
+        self._apis = (self._stripe, self._paypal)
+        self.ledger.refund_changes = self._tell_of_refund
+        self.ledger.dispute_changes = self._tell_of_dispute
         self._log: deque[dict[str, Any]] = deque(maxlen=LOG_LENGTH)
         self._controls: list[tuple[str, str, Callable[..., Response]]] = [
             ("GET", r"/healthz", lambda request: Response(200, {"status": "ok"})),
             ("POST", r"/_sandbox/charges", self._register),
+            ("GET", r"/v1/notifications/certs/([^/]+)", self._certificate),
+            ("POST", r"/_sandbox/charges/([^/]+)/refunds", self._refund_elsewhere),
             ("POST", r"/_sandbox/charges/([^/]+)/dispute", self._dispute),
             ("DELETE", r"/_sandbox/charges/([^/]+)/dispute", self._end_dispute),
+            ("GET", r"/_sandbox/authority", self._authority),
+            ("POST", r"/_sandbox/sign/(stripe|paypal)", self._sign),
             ("GET", r"/_sandbox/ledger", self._witness),
             ("POST", r"/_sandbox/faults", self._misbehave),
             ("DELETE", r"/_sandbox/faults", self._behave),
@@ -68,7 +90,9 @@ class Sandbox:
 
     def serve(self, host: str, port: int) -> Server:
         """A server for this sandbox, listening; port 0 finds a free one."""
-        return Server((host, port), self.answer)
+        server = Server((host, port), self.answer)
+        self.webhooks.own_url = server.url
+        return server
 
     def answer(self, request: Request) -> Response:
         """Answer one call, or misbehave as asked."""
@@ -117,13 +141,78 @@ class Sandbox:
             self.ledger.register(charge)
         return Response(200, {"known": len(self.ledger.charges)})
 
+    def _refund_elsewhere(self, request: Request, charge_id: str) -> Response:
+        charge = self.ledger.charges[charge_id]
+        left = charge.amount_minor - self.ledger.refunded_minor(charge)
+        refund = self.ledger.refund(charge, int(request.json().get("amount_minor", left)), "")
+        return Response(200, {"id": refund.id, "state": refund.state})
+
     def _dispute(self, request: Request, charge_id: str) -> Response:
-        self.ledger.dispute(charge_id, is_open=True)
-        return Response(200, {"id": charge_id, "disputed": True})
+        asked = request.json()
+        outcome = asked.get("outcome", "open")
+        if outcome not in ("open", "won", "lost"):
+            raise ValueError("outcome: won or lost.")
+        if outcome == "open":
+            dispute = self.ledger.dispute(charge_id, asked.get("amount_minor"))
+        else:
+            dispute = self.ledger.rule(charge_id, outcome)
+        return Response(200, {"id": dispute.id, "state": dispute.state})
 
     def _end_dispute(self, request: Request, charge_id: str) -> Response:
-        self.ledger.dispute(charge_id, is_open=False)
-        return Response(200, {"id": charge_id, "disputed": False})
+        dispute = self.ledger.rule(charge_id, "won")
+        return Response(200, {"id": dispute.id, "state": dispute.state})
+
+    def _certificate(self, request: Request, name: str) -> Response:
+        signer = self.webhooks.signer
+        if name != signer.name:
+            raise KeyError(name)
+        return Response(200, signer.certificate_pem.encode())
+
+    def _authority(self, request: Request) -> Response:
+        return Response(200, {"pem": self.webhooks.signer.authority_pem})
+
+    def _sign(self, request: Request, provider: str) -> Response:
+        return Response(200, self.webhooks.sign(provider, request.json()["body"]))
+
+    def _tell_of_refund(self, refund: Refund) -> None:
+        """Announce a refund that is new or has failed, and its arrival when that comes."""
+        now = time.time()
+        charge = self.ledger.charges[refund.charge_id]
+        stripe, paypal = self._stripe, self._paypal
+        if charge.processor == "paypal":
+            kinds = {"pending": "PENDING", "succeeded": "", "failed": "FAILED"}
+
+            def told() -> Told:
+                kind = kinds[refund.state]
+                return (
+                    f"PAYMENT.REFUND.{kind}" if kind else "PAYMENT.CAPTURE.REFUNDED",
+                    paypal.refund(refund),
+                )
+
+            moments = {now, refund.settles_at, refund.fails_at or now}
+            for moment in sorted(at for at in moments if at >= now):
+                self.webhooks.tell("paypal", moment, told)
+            return
+        if refund.fails_at is None or refund.fails_at > now:
+            self.webhooks.tell("stripe", now, lambda: ("refund.created", stripe.refund(refund)))
+            self.webhooks.tell("stripe", now, lambda: ("charge.refunded", stripe.charge(charge)))
+            at = max(refund.settles_at, now)
+            self.webhooks.tell("stripe", at, lambda: ("refund.updated", stripe.refund(refund)))
+        if refund.fails_at is not None:
+            at = max(refund.fails_at, now)
+            self.webhooks.tell("stripe", at, lambda: ("refund.failed", stripe.refund(refund)))
+            self.webhooks.tell(
+                "stripe", at, lambda: ("charge.refund.updated", stripe.refund(refund))
+            )
+
+    def _tell_of_dispute(self, dispute: Dispute) -> None:
+        now, is_open = time.time(), dispute.state == "open"
+        if self.ledger.charges[dispute.charge_id].processor == "stripe":
+            kind = "charge.dispute.created" if is_open else "charge.dispute.closed"
+            self.webhooks.tell("stripe", now, lambda: (kind, self._stripe.dispute(dispute)))
+        else:
+            name = "CUSTOMER.DISPUTE.CREATED" if is_open else "CUSTOMER.DISPUTE.RESOLVED"
+            self.webhooks.tell("paypal", now, lambda: (name, self._paypal.dispute(dispute)))
 
     def _witness(self, request: Request) -> Response:
         return Response(200, {"charges": self.ledger.as_witness()})
@@ -143,8 +232,13 @@ class Sandbox:
         return Response(200, {"id": refund.id, "state": refund.state})
 
     def _set(self, request: Request) -> Response:
-        self.ledger.settle_seconds = float(request.json()["settle_seconds"])
-        return Response(200, {"settle_seconds": self.ledger.settle_seconds})
+        asked = request.json()
+        self.ledger.settle_seconds = float(asked.get("settle_seconds", self.ledger.settle_seconds))
+        self.webhooks.url = str(asked.get("webhook_url", self.webhooks.url)).rstrip("/")
+        return Response(
+            200,
+            {"settle_seconds": self.ledger.settle_seconds, "webhook_url": self.webhooks.url},
+        )
 
     def _empty_log(self, request: Request) -> Response:
         self._log.clear()
@@ -159,6 +253,7 @@ class Sandbox:
         return Response(200, {})
 
     def _reset(self, request: Request) -> Response:
+        self.webhooks.forget()
         self.ledger.reset()
         self.faults.clear()
         self._log.clear()

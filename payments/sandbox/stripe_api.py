@@ -10,7 +10,7 @@ from typing import Any
 
 from payments.money import exponent, format_money
 from payments.sandbox.faults import INSIDE, Fault, Faults
-from payments.sandbox.ledger import Charge, Ledger, OverRefund, Refund, UnknownCharge
+from payments.sandbox.ledger import Charge, Dispute, Ledger, OverRefund, Refund, UnknownCharge
 from payments.sandbox.wire import Request, Response
 
 CREATE_PARAMS = frozenset({"amount", "charge", "payment_intent", "reason"})
@@ -31,6 +31,7 @@ class StripeApi:
             ("POST", r"/v1/refunds", "refund.create", self._create),
             ("GET", r"/v1/refunds", "refund.find", self._list),
             ("GET", r"/v1/refunds/([^/]+)", "refund.fetch", self._fetch),
+            ("GET", r"/v1/disputes", "dispute.find", self._disputes),
             ("GET", r"/v1/charges/([^/]+)", "charge.fetch", self._charge),
             ("GET", r"/v1/payment_intents/([^/]+)", "charge.fetch", self._intent),
         ]
@@ -170,7 +171,7 @@ class StripeApi:
         if kind == "decline" and fault is not None:
             code = fault.code or "charge_disputed"
             return _error(400, "invalid_request_error", code, "The charge cannot be refunded.")
-        if charge.disputed:
+        if self._ledger.is_charged_back(charge):
             message = f"Charge {_charge_id(charge)} has been charged back; cannot issue a refund."
             return _error(400, "invalid_request_error", "charge_disputed", message)
         left = charge.amount_minor - self._ledger.refunded_minor(charge)
@@ -214,10 +215,10 @@ class StripeApi:
             )
         if kind == "500_after_effect":
             return self.broken()
-        return Response(200, self._refund(refund))
+        return Response(200, self.refund(refund))
 
     def _list(self, request: Request) -> Response:
-        """The refunds of a charge, newest first, in pages of 10 unless told otherwise."""
+        """The refunds of a charge, newest first."""
         query = request.query
         refunds = []
         field = "charge" if "charge" in query else "payment_intent"
@@ -227,31 +228,17 @@ class StripeApi:
             except UnknownCharge:
                 return _missing(query[field], field)
         refunds.reverse()
-        ids = [refund.id for refund in refunds]
-        limit = query.get("limit", "10")
-        if not (limit.isdigit() and 1 <= int(limit) <= 100):
-            return _error(
-                400, "invalid_request_error", "", "Invalid limit: 1 to 100.", param="limit"
-            )
-        start, end = 0, len(ids)
-        for cursor in ("starting_after", "ending_before"):
-            if cursor in query and query[cursor] not in ids:
-                return _missing(query[cursor], cursor)
-        if "starting_after" in query:
-            start = ids.index(query["starting_after"]) + 1
-            end = min(end, start + int(limit))
-            has_more = end < len(ids)
-        elif "ending_before" in query:
-            end = ids.index(query["ending_before"])
-            start = max(0, end - int(limit))
-            has_more = start > 0
-        else:
-            end = min(end, int(limit))
-            has_more = end < len(ids)
-        page = [self._refund(refund) for refund in refunds[start:end]]
-        return Response(
-            200, {"object": "list", "url": "/v1/refunds", "has_more": has_more, "data": page}
-        )
+        return _page("/v1/refunds", query, [self.refund(refund) for refund in refunds])
+
+    def _disputes(self, request: Request) -> Response:
+        """The disputes of a charge, newest first."""
+        field = "charge" if "charge" in request.query else "payment_intent"
+        try:
+            charge = self._find(request.query.get(field, ""), _account(request))
+        except UnknownCharge:
+            return _missing(request.query.get(field, ""), field)
+        found = [self.dispute(each) for each in reversed(self._ledger.disputes_of(charge.id))]
+        return _page("/v1/disputes", request.query, found)
 
     def _fetch(self, request: Request, refund_id: str) -> Response:
         refund = self._ledger.refunds.get(refund_id)
@@ -261,26 +248,43 @@ class StripeApi:
             self._ledger.charge(refund.charge_id, self.name, _account(request))
         except UnknownCharge:
             return _missing(refund_id, "id", "refund")
-        return Response(200, self._refund(refund))
+        return Response(200, self.refund(refund))
 
     def _charge(self, request: Request, charge_id: str) -> Response:
-        charge = self._find(charge_id, _account(request))
+        return Response(200, self.charge(self._find(charge_id, _account(request))))
+
+    def charge(self, charge: Charge) -> dict[str, Any]:
+        """A charge as Stripe writes it."""
         refunded = self._ledger.refunded_minor(charge)
-        return Response(
-            200,
-            {
-                "id": _charge_id(charge),
-                "object": "charge",
-                "amount": charge.amount_minor * _units(charge),
-                "amount_refunded": refunded * _units(charge),
-                "currency": charge.currency.lower(),
-                "disputed": charge.disputed,
-                "paid": True,
-                "payment_intent": _intent_id(charge),
-                "refunded": refunded == charge.amount_minor,
-                "status": "succeeded",
-            },
-        )
+        return {
+            "id": _charge_id(charge),
+            "object": "charge",
+            "amount": charge.amount_minor * _units(charge),
+            "amount_refunded": refunded * _units(charge),
+            "currency": charge.currency.lower(),
+            "disputed": bool(self._ledger.disputes_of(charge.id)),
+            "paid": True,
+            "payment_intent": _intent_id(charge),
+            "refunded": refunded == charge.amount_minor,
+            "status": "succeeded",
+        }
+
+    def dispute(self, dispute: Dispute) -> dict[str, Any]:
+        """A dispute as Stripe writes it."""
+        charge = self._ledger.charges[dispute.charge_id]
+        return {
+            "id": dispute.id,
+            "object": "dispute",
+            "amount": dispute.amount_minor * _units(charge),
+            "charge": _charge_id(charge),
+            "created": int(dispute.opened),
+            "currency": dispute.currency.lower(),
+            "is_charge_refundable": False,
+            "metadata": {},
+            "payment_intent": _intent_id(charge),
+            "reason": "product_unacceptable",
+            "status": "needs_response" if dispute.state == "open" else dispute.state,
+        }
 
     def _intent(self, request: Request, intent_id: str) -> Response:
         charge = self._find(intent_id, _account(request))
@@ -305,7 +309,8 @@ class StripeApi:
                 raise
             return self._ledger.charge(f"pi_{wanted.removeprefix('ch_')}", self.name, account)
 
-    def _refund(self, refund: Refund) -> dict[str, Any]:
+    def refund(self, refund: Refund) -> dict[str, Any]:
+        """A refund as Stripe writes it."""
         charge = self._ledger.charges[refund.charge_id]
         state = refund.state
         body = {
@@ -326,6 +331,29 @@ class StripeApi:
         if state == "pending":
             body["pending_reason"] = "processing"
         return body
+
+
+def _page(url: str, query: dict[str, str], rows: list[dict[str, Any]]) -> Response:
+    """The part of a list, newest first, that a call asks for: 10 rows unless told otherwise."""
+    ids = [row["id"] for row in rows]
+    limit = query.get("limit", "10")
+    if not (limit.isdigit() and 1 <= int(limit) <= 100):
+        return _error(400, "invalid_request_error", "", "Invalid limit: 1 to 100.", param="limit")
+    start, end = 0, len(ids)
+    for cursor in ("starting_after", "ending_before"):
+        if cursor in query and query[cursor] not in ids:
+            return _missing(query[cursor], cursor)
+    if "ending_before" in query:
+        end = ids.index(query["ending_before"])
+        start = max(0, end - int(limit))
+        has_more = start > 0
+    else:
+        if "starting_after" in query:
+            start = ids.index(query["starting_after"]) + 1
+        end = min(end, start + int(limit))
+        has_more = end < len(ids)
+    page = rows[start:end]
+    return Response(200, {"object": "list", "url": url, "has_more": has_more, "data": page})
 
 
 def _account(request: Request) -> str:

@@ -35,7 +35,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer, and how it reaches the caller: whole, cut in half, never, or as a reset."""
+    """One answer (JSON, or bytes as they are), and how it reaches the caller.
+
+    Whole, cut in half, never, or as a reset.
+    """
 
     status: int
     body: object
@@ -97,7 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = _serve  # noqa: N815
 
     def _deliver(self, response: Response) -> None:
-        body = json.dumps(response.body).encode()
+        whole = response.body
+        body = whole if isinstance(whole, bytes) else json.dumps(whole).encode()
         match response.delivery:
             case "whole":
                 self._send(response.status, body, response.headers)

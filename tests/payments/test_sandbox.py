@@ -330,7 +330,7 @@ class TestControl:
             ),
             ("POST", "/_sandbox/refunds/re_nowhere/fail", {}, 404),
             ("POST", "/_sandbox/charges/ch_nowhere/dispute", {}, 404),
-            ("POST", "/_sandbox/settings", {}, 404),
+            ("POST", "/_sandbox/settings", {"settle_seconds": "soon"}, 400),
             ("GET", "/_sandbox/nothing", None, 404),
             ("GET", "/v1/customers", None, 404),
             ("PUT", "/v1/refunds", {}, 404),
@@ -420,7 +420,7 @@ class TestLedger:
         before = Ledger(journal, settle_seconds=0)
         before.register(Charge("stripe", "ch_1", 100, "USD"))
         before.register(Charge("stripe", "ch_2", 100, "USD"))
-        before.dispute("ch_2", is_open=True)
+        before.dispute("ch_2")
         refund = before.refund(before.charge("ch_1", "stripe"), 30, "rfnd_1")
         before.refund(before.charge("ch_1", "stripe"), 20, "rfnd_2")
         before.fail(refund.id, "declined")
