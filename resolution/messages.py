@@ -22,10 +22,12 @@ from notifications.models import Notification
 from notifications.outbox import Composed, one_line
 from payments.money import format_money
 from resolution import words
+from resolution.actors import as_buyer
 from resolution.cases import NOT_A_CHANGE
+from resolution.lifecycle import runs_the_company
 from resolution.models import Case, Event
 from resolution.templatetags.rc import when_text
-from resolution.terms import Party, Remedy, State
+from resolution.terms import Actor, Party, Remedy, State
 
 LONGEST_QUOTE = 1000
 DAY = timedelta(days=1)
@@ -116,7 +118,7 @@ class _Timelines:
 
     events: Mapping[str, Event]
     steps: Mapping[int, Sequence[Event]] = field(default_factory=dict)
-    team: frozenset[tuple[int, int]] = frozenset()
+    team: Mapping[tuple[int, int], TeamMember] = field(default_factory=dict)
 
     @classmethod
     def of(cls, notifications: Sequence[Notification]) -> "_Timelines":
@@ -137,7 +139,7 @@ class _Timelines:
             company__in={case.company_id for case in cases.values()},
             user__in={message.recipient_id for message in notifications},
         ).exclude(role=TeamMember.Role.VIEWER)
-        return cls(events, steps, frozenset(places.values_list("company_id", "user_id")))
+        return cls(events, steps, {(place.company_id, place.user_id): place for place in places})
 
 
 def compose(notifications: Sequence[Notification]) -> dict[int, Composed | None]:
@@ -153,12 +155,15 @@ def _compose(message: Notification, known: _Timelines) -> Composed | None:
     event, reader = known.events.get(message.about), message.recipient
     if event is None or not reader.is_active:
         return None
-    to_buyer = event.case.buyer_id == reader.pk
-    if not to_buyer and (event.case.company_id, reader.pk) not in known.team:
-        return None
+    actor = as_buyer(reader)
+    if event.case.buyer_id != reader.pk:
+        place = known.team.get((event.case.company_id, reader.pk))
+        if place is None:
+            return None
+        actor = Actor(Party.CREATOR, reader, role=place.role)
     standing = _Standing.after(event, known.steps[event.case_id])
     with timezone.override(_zone(reader)):
-        letter = _Letter(standing, Party.BUYER if to_buyer else Party.CREATOR)
+        letter = _Letter(standing, actor)
         step = SAME_WORDS.get(event.step, event.step)
         return mail.render(
             f"{mail.FOLDER}/{letter.side}/{step}.txt", letter.context(), letter.around()
@@ -173,18 +178,19 @@ def _zone(reader: User) -> ZoneInfo:
 
 
 class _Letter:
-    """One event as told to one side."""
+    """One event as told to one person of a side."""
 
-    def __init__(self, standing: _Standing, side: Party) -> None:
-        self.standing, self.side = standing, side
+    def __init__(self, standing: _Standing, reader: Actor) -> None:
+        self.standing, self.reader, self.side = standing, reader, reader.party
         self.event, self.case = standing.event, standing.event.case
-        self.to_buyer = side == Party.BUYER
+        self.to_buyer = self.side == Party.BUYER
         self.as_it_was = standing.as_case()
 
     def context(self) -> dict[str, Any]:
         """What the words of a step may name. All texts are finished and of one line."""
         standing, case, event = self.standing, self.case, self.event
         may_appeal, days = self.as_it_was.who_could_appeal(), settings.RESPONSE_DAYS
+        yours_to_appeal = self.side in may_appeal and runs_the_company(self.as_it_was, self.reader)
         given = one_line(words.remedy_sentence(self.as_it_was, self.side))
         deadline = {"due": mail.Strong(), "due_day": "", "due_weekday": ""}
         if standing.due_at:
@@ -214,7 +220,8 @@ class _Letter:
             "silent": standing.waited_on,
             "denial": event.state_before == State.DECIDED and event.state_after == State.ESCALATED,
             "final_review": event.state_after == State.APPEALED,
-            "you_may_appeal": self.side in may_appeal,
+            "you_may_appeal": yours_to_appeal,
+            "owner_may_appeal": self.side in may_appeal and not yours_to_appeal,
             "they_may_appeal": bool(may_appeal - {self.side}),
             "they": one_line(case.company.name if self.to_buyer else case.buyer.first_name),
             "rule": one_line(event.data.get("rule", {}).get("name", "")),

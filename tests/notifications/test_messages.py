@@ -490,3 +490,26 @@ def test_the_worker_sends_what_a_new_case_calls_for(
     root = f"<{waiting_case.public_id}.thread.{cleo.public_id}@rc.example>"
     assert mail_server.received[1]["References"] == root
     assert list(Notification.objects.values_list("state", "attempts")) == [("sent", 1), ("sent", 1)]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "and_who_else"), [(HALF, ", and so can Bea."), (ALL, ".")], ids=["half", "all"]
+)
+def test_support_is_told_who_of_the_team_can_appeal(
+    in_july: None, waiting_case: Case, buyer: Actor, creator: Actor, staff: Actor,
+    verdict: Verdict, and_who_else: str,
+) -> None:  # fmt: skip
+    theo = make_user("Theo Sand")
+    TeamMember.objects.create(company=waiting_case.company, user=theo, role="support")
+    cases.take_step(waiting_case, "deny", creator, message="No.")
+    cases.take_step(now_at(waiting_case), "appeal", buyer, message="Yes.")
+    cases.take_step(now_at(waiting_case), "decide", staff, message="Yes.", verdict=verdict)
+
+    said = lines_of(told(waiting_case, "decide", theo).text)
+
+    assert (
+        "You don’t need to do anything. An owner or admin of Loop & Lens can appeal until "
+        f"Wednesday, July 15, 1:12 PM UTC{and_who_else} Bea Lind asked for" in said
+    )
+    assert "You can appeal" not in said
+    assert "If you disagree" not in said
