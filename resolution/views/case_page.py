@@ -5,7 +5,7 @@ refused form comes back with its text and files (422), and so does one that came
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +20,7 @@ from resolution import cases, words
 from resolution.evidence import ACCEPT
 from resolution.forms.messages import MessageForm, WithFiles
 from resolution.forms.responding import ConfirmForm, RespondForm
+from resolution.lifecycle import limit_in
 from resolution.models import Case, Event
 from resolution.terms import Actor, Party, State
 from resolution.timeline import entries, events_of, file_row
@@ -65,10 +66,14 @@ class Surface:
 
 @dataclass(frozen=True)
 class Late:
-    """An act that came too late or was not allowed: why, and the text that was not sent."""
+    """An act that came too late or was not allowed: why, and the text that was not sent.
+
+    `again` says that its form is still open and holds the text.
+    """
 
     reason: str
     kept: str = ""
+    again: bool = False
 
 
 def find(actor: Actor, public_id: str) -> Case:
@@ -165,7 +170,7 @@ def act(
                 actor,
                 fresh,
                 bound={name: form},
-                late=Late(str(refusal)),
+                late=Late(str(refusal), again=True),
                 status=status,
             )
         late = Late(str(refusal), message)
@@ -350,10 +355,12 @@ class _Forms:
         """Why somebody who may answer may not refund, and who can."""
         if self.reader != CREATOR or "deny" not in self.steps or "accept" in self.steps:
             return ""
-        limit = f"{settings.SUPPORT_ACCEPT_LIMIT} {self.case.currency}"
         if self.case.frozen_at:
             return ""
-        return f"Support can refund up to {limit}. Ask an owner or an admin to accept this one."
+        currency = self.case.currency
+        limit = limit_in(currency, settings.SUPPORT_ACCEPT_LIMIT)
+        can = f"up to {format_money(limit, currency)}" if limit else f"nothing in {currency}"
+        return f"Support can refund {can}. Ask an owner or an admin to accept this one."
 
 
 def about_files(form: WithFiles) -> dict[str, Any]:
@@ -364,7 +371,7 @@ def about_files(form: WithFiles) -> dict[str, Any]:
         "files": [
             replace(
                 file_row(file),
-                note="not sent yet",
+                note="uploaded",
                 href="",
                 remove_name=form.add_prefix("remove_upload"),
                 remove_value=file.public_id,

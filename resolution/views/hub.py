@@ -127,8 +127,10 @@ def _case_row(case: Case) -> dict[str, Any]:
         note = f"Closed on {when_text(case.closed_at, 'date')}"
     return {
         "href": HUB.href(case),
-        "title": f"{case.product.name}, {words.asked(case)}",
-        "note": f"{case.company.name} · {note}",
+        "product": case.product.name,
+        "asked": words.asked(case),
+        "company": case.company.name,
+        "note": note,
         "pill": words.pill(case, Party.BUYER),
     }
 
