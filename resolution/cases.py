@@ -127,7 +127,7 @@ def open_case(
     with transaction.atomic():
         locked = Payment.objects.select_for_update(no_key=True, of=("self",)).get(pk=payment.pk)
         known = Case.objects.filter(payment=locked).first()
-        if known and form_key and _repeated(known, form_key, actor):
+        if known and is_repeat(known, "open_case", message, form_key, actor):
             return known
         now = clock.database_now()
         eligibility.check(locked, buyer, now=now, has_case=known is not None)
@@ -184,9 +184,14 @@ def take_step(
         if not locked:
             raise StepRefused("There is no such case.")
         fresh = locked[0]
-        repeated = _repeated(fresh, form_key, actor)
-        if repeated:
-            return repeated
+        sent = fresh.events.filter(form_key=form_key).first() if form_key else None
+        if sent and is_repeat(fresh, step, message, form_key, actor):
+            return sent
+        if sent:
+            raise CaseChanged(
+                "This page was sent before, with something else on it. Look at what arrived, and "
+                "send this too if you still want to."
+            )
         if seen_version is not None and seen_version != fresh.version:
             raise CaseChanged("This case has changed. Here is where it stands now.")
         taken = _run(fresh, step, act, clock.database_now(), files, form_key)
@@ -250,11 +255,12 @@ def _moves_money(step: str) -> bool:
     return any(row.custom["effects"].moves_money for row in rows)
 
 
-def _repeated(case: Case, form_key: UUID | None, actor: Actor) -> Event | None:
-    """The event that this very form has already caused."""
+def is_repeat(case: Case, step: str, message: str, form_key: UUID | None, actor: Actor) -> bool:
+    """Whether this very form was taken before, with the same words: once is enough then."""
     if form_key is None:
-        return None
-    return case.events.filter(form_key=form_key, actor=actor.user).first()
+        return False
+    sent = case.events.filter(form_key=form_key, actor=actor.user, step=step)
+    return sent.filter(message=message.strip()).exists()
 
 
 def _run(

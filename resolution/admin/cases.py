@@ -48,6 +48,7 @@ ACTS: dict[str, type[CaseForm]] = {
         DecideForm, AskForm, CommentForm, NoteForm, RetryForm, CreditsForm, PaidForm,
     )
 }  # fmt: skip
+DECIDING = ("decide", "decide_final", "decide_final_alone")
 MONEY_ACTS = ("retry", "credits", "paid")
 DONE = {
     "decide": "Decided. Both sides are being told.",
@@ -150,8 +151,7 @@ class CaseAdmin(ReadOnlyAdmin):
             return _to(desk.case)
         form = desk.form(act, request.POST)
         form.is_valid()
-        key = form.cleaned_data.get("form_key")
-        if key and desk.case.events.filter(form_key=key, actor=user).exists():
+        if desk.took(form):
             return _to(desk.case)
         if desk.actor.conflicted or not desk.actor.role:
             return self._refused(request, desk, form, desk.why_not, HTTPStatus.FORBIDDEN)
@@ -361,6 +361,14 @@ class _Desk:
             alone = self.deciding == "decide_final_alone"
             return DecideForm(self.case, data, facts=looked_at, alone=alone)
         return ACTS[act](self.case, data)
+
+    def took(self, form: CaseForm) -> bool:
+        """Whether this very form was taken before, by this person and with the same words."""
+        said = form.cleaned_data
+        words = said.get("why" if isinstance(form, DecideForm) else "message", "")
+        steps = DECIDING if isinstance(form, DecideForm) else (form.step,)
+        key = said.get("form_key")
+        return any(cases.is_repeat(self.case, step, words, key, self.actor) for step in steps)
 
     def take(self, form: CaseForm) -> None:
         """Take the act of a valid form; a decision and its internal note together or not at all."""

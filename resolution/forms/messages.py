@@ -170,8 +170,9 @@ class WithFiles(forms.Form):
             self.errors.clear()
 
     def renew(self, version: int) -> None:
-        """Show the same form again for the case as it stands now."""
+        """Show the same form again, as a new one, for the case as it stands now."""
         self._carry_on("version", [str(version)])
+        self._carry_on("form_key", [str(uuid4())])
 
     def _carry_on(self, name: str, values: list[str]) -> None:
         data: Any = copy(self.data)

@@ -401,3 +401,30 @@ def test_what_a_stranger_may_see_is_nothing(case: Case, nia: User) -> None:
     ]
 
     assert visible == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("step", "message"), [("reply", "Not the first words."), ("comment", "The first words.")]
+)
+def test_a_form_that_comes_back_with_something_else_on_it_is_not_taken_for_the_first(
+    waiting_case: Case, buyer: Actor, creator: Actor, step: str, message: str
+) -> None:
+    key = uuid.uuid4()
+    cases.take_step(waiting_case, "request_info", creator, message="Which calls?")
+    cases.take_step(waiting_case, "reply", buyer, message="The first words.", form_key=key)
+    before = list(waiting_case.events.values_list("step", flat=True))
+
+    with pytest.raises(cases.CaseChanged, match=r"^This page was sent before"):
+        cases.take_step(waiting_case, step, buyer, message=message, form_key=key)
+
+    assert list(now_at(waiting_case).events.values_list("step", flat=True)) == before
+
+
+def test_two_people_cannot_share_a_form(waiting_case: Case, buyer: Actor, creator: Actor) -> None:
+    key = uuid.uuid4()
+    cases.take_step(waiting_case, "comment", buyer, message="Hello.", form_key=key)
+
+    with pytest.raises(cases.CaseChanged):
+        cases.take_step(waiting_case, "comment", creator, message="Hello.", form_key=key)
+
+    assert waiting_case.events.filter(step="comment").count() == 1
