@@ -192,6 +192,11 @@ def clock_after_reply(case: "Lifecycle") -> Clock:
     return Clock.RESPONSE if case.state == AWAITING_CREATOR else Clock.STAFF
 
 
+def clock_after_acceptance(case: "Lifecycle") -> Clock:
+    """Stops once nobody could appeal any more; otherwise the other side's days go on."""
+    return Clock.STOP if case.final else Clock.KEEP
+
+
 def next_after_decision(case: "Lifecycle") -> Party:
     """Who could still change it: one side, or (both, or none) nobody in particular."""
     if case.final:
@@ -422,6 +427,7 @@ class Lifecycle(models.Model):
                 permission=by(*BOTH, when=[could_appeal, runs_the_company]),
                 conditions=[not_final, not_frozen],
                 custom=effects("Accept the decision", words=Words.NONE, moves_money=True,
+                               clock=clock_after_acceptance,
                                waits_on=next_after_decision, tells=told_when_final))  # fmt: skip
     def accept_decision(self, act: Act) -> None:
         """A side gives up its appeal; when nobody could appeal any more, the decision is final."""
