@@ -72,7 +72,8 @@ lint: $(TOOLS)
 PRODUCTION := SECRET_KEY=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR_+ \
 	SITE_URL=https://resolution.example DATABASE_URL=postgres://app@localhost/resolution \
 	REDIS_URL=redis://localhost EMAIL_URL=smtp+tls://mail.resolution.example \
-	STRIPE_API_KEY=sk_live_0 PAYPAL_CLIENT_ID=0 PAYPAL_CLIENT_SECRET=0 VAR_DIR=/tmp/resolution-check
+	STRIPE_API_KEY=sk_live_0 STRIPE_WEBHOOK_SECRET=whsec_0 \
+	PAYPAL_CLIENT_ID=0 PAYPAL_CLIENT_SECRET=0 PAYPAL_WEBHOOK_ID=0 VAR_DIR=/tmp/resolution-check
 
 .PHONY: format
 format: $(TOOLS)

@@ -72,6 +72,18 @@ STRIPE_API_BASE = env.url("STRIPE_API_BASE", "https://api.stripe.com")
 PAYPAL_CLIENT_ID = env.text("PAYPAL_CLIENT_ID", _needed)
 PAYPAL_CLIENT_SECRET = env.text("PAYPAL_CLIENT_SECRET", _needed)
 PAYPAL_API_BASE = env.url("PAYPAL_API_BASE", "https://api-m.paypal.com")
+# What the providers' webhooks are checked by. Stripe's secret may be two while one replaces the
+# other. The sandbox makes up an authority for PayPal's certificates; nobody else may.
+STRIPE_WEBHOOK_SECRETS = [
+    part.strip() for part in env.text("STRIPE_WEBHOOK_SECRET", _needed).split(",") if part.strip()
+]
+PAYPAL_WEBHOOK_ID = env.text("PAYPAL_WEBHOOK_ID", _needed)
+PAYPAL_WEBHOOK_CA = env.text("PAYPAL_WEBHOOK_CA", "")
+if SECURE and PAYPAL_WEBHOOK_CA:
+    raise ImproperlyConfigured("PAYPAL_WEBHOOK_CA is for the sandbox and must not be set.")
+# How far back each payment is compared with its provider, every day.
+RECONCILIATION_DAYS = env.whole("RECONCILIATION_DAYS", 120, least=1)
+PAYMENT_NEWS_TASK = "resolution.tasks.notice_payment"  # who is told when a payment has changed
 
 # Where it is reached
 

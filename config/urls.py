@@ -36,6 +36,7 @@ urlpatterns = [
     path("admin/login/", views.log_in_to_admin),
     path("admin/logout/", auth.LogoutView.as_view()),
     path("admin/", admin.site.urls),
+    path("webhooks/", include("payments.urls")),
     path("", include("resolution.urls")),
 ]
 if settings.DEMO:

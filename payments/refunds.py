@@ -4,6 +4,9 @@ Intent, then act, then settle. `request_refunds` reserves the money and records 
 the transaction of the decision. `send` claims one refund by compare-and-set and commits, calls the
 provider outside any transaction under a stable idempotency key, and settles in a new one. Whatever
 was handed over without a clear answer is looked up at the provider before it is tried again.
+
+What happens at the provider without us comes in here too: `record_elsewhere` for money that was
+given back in its dashboard, `note_chargeback` for what the buyer's bank does.
 """
 
 import logging
@@ -25,6 +28,7 @@ from payments.gateways import (
     GatewayError,
     RefundAnswer,
     RefundRequest,
+    RefundSeen,
     Unavailable,
     Unknown,
     gateway_for,
@@ -43,6 +47,9 @@ LOOK_AGAIN = timedelta(seconds=5)
 """How soon a refund that the provider is still working on is looked at; later each time."""
 
 LONGEST_PAUSE = timedelta(minutes=30)
+
+BLOCKING = (Payment.Chargeback.OPEN, Payment.Chargeback.LOST)
+"""While the bank holds the money, and once it has given it back, nothing is refunded."""
 
 State = Refund.State
 
@@ -100,7 +107,7 @@ def _reserve(intents: Sequence[Intent]) -> int:
             UPDATE payments_payment AS p
                SET reserved_minor = p.reserved_minor + wanted.amount
               FROM unnest(%s::bigint[], %s::bigint[]) AS wanted(id, amount)
-             WHERE p.id = wanted.id AND wanted.amount > 0 AND p.chargeback <> 'open'
+             WHERE p.id = wanted.id AND wanted.amount > 0 AND p.chargeback NOT IN ('open', 'lost')
                AND p.refunded_minor + p.reserved_minor + p.credited_minor + wanted.amount
                    <= p.amount_minor
             """,
@@ -155,7 +162,7 @@ def send(refund_id: int) -> Refund | None:
         else:
             found = gateway.find(request) if doubted else None
             if found is None and not _prepare_to_call(refund):
-                return refund
+                return Refund.objects.select_related("payment").get(pk=refund_id)
             answer = found or _call(gateway, refund, doubted=doubted)
     except Declined as refusal:
         answer = RefundAnswer(
@@ -206,6 +213,8 @@ def settle(refund_id: int, answer: RefundAnswer, *, token: uuid.UUID | None) -> 
         if token is not None and refund.lease_token != token:
             return None
         before, after = refund.state, _state_after(refund.state, answer.state)
+        if before == after and after not in Refund.IN_FLIGHT:
+            return refund
         refund.state = after
         refund.provider_id = answer.provider_id or refund.provider_id
         refund.failure_code = answer.failure_code or answer.pending_reason
@@ -217,6 +226,101 @@ def settle(refund_id: int, answer: RefundAnswer, *, token: uuid.UUID | None) -> 
         refund.save()
         _move_money(refund, before, after)
     return refund
+
+
+# ── What happens at the provider without us ───────────────────────────────────────────────────────
+
+CHARGED_BACK = RefundAnswer(
+    provider_id="",
+    state="canceled",
+    failure_code="charged_back",
+    failure_message="The buyer’s bank has already given the money back.",
+)
+
+
+def record_elsewhere(payment_id: int, seen: RefundSeen) -> Refund:
+    """Record a refund that was made at the provider without us; known by its id, it is one row.
+
+    It counts like one of ours. Where the payment has less than that left, refunds of ours that were
+    never sent make room for it: what has really been given back cannot be promised again. Raises
+    OverRefund, and changes nothing, when even so there is not enough left.
+    """
+    with transaction.atomic():
+        payment = Payment.objects.select_for_update(no_key=True).get(pk=payment_id)
+        known = Refund.objects.filter(provider_id=seen.answer.provider_id).first()
+        if known:
+            return known
+        state = _state_after("", seen.answer.state)
+        counts = state not in (State.FAILED, State.CANCELED)
+        if counts and payment.refundable_minor < seen.amount_minor:
+            _make_room(payment, seen.amount_minor)
+        refund = Refund(
+            payment=payment,
+            amount_minor=seen.amount_minor,
+            currency=seen.currency,
+            key=f"elsewhere:{seen.answer.provider_id}",
+            cause="elsewhere",
+            elsewhere=True,
+            state=state,
+            provider_id=seen.answer.provider_id,
+            failure_code=seen.answer.failure_code or seen.answer.pending_reason,
+            failure_message=seen.answer.failure_message,
+        )
+        if state in Refund.IN_FLIGHT:
+            refund.next_attempt_at = _next_look(refund)
+        else:
+            refund.settled_at = clock.now()
+        refund.save(force_insert=True)
+        _move_money(refund, "", state)
+    return refund
+
+
+def _make_room(payment: Payment, amount_minor: int) -> None:
+    """Cancel refunds that certainly never left until so much is left; raises OverRefund."""
+    room = payment.refundable_minor
+    unsent = Refund.objects.select_for_update(no_key=True).filter(
+        payment=payment, state__in=[State.HELD, State.PENDING], provider_id=""
+    )
+    to_cancel = []
+    for refund in unsent.order_by("pk"):
+        if room < amount_minor:
+            to_cancel.append(refund)
+            room += refund.amount_minor
+    if room < amount_minor:
+        raise OverRefund("More was given back elsewhere than is left of the payment.")
+    for refund in to_cancel:
+        before = refund.state
+        refund.state = State.CANCELED
+        refund.failure_code = "refunded_elsewhere"
+        refund.failure_message = "The payment was refunded at the provider meanwhile."
+        refund.lease_token = refund.lease_until = refund.next_attempt_at = None
+        refund.settled_at = clock.now()
+        refund.save()
+        _move_money(refund, before, State.CANCELED)
+
+
+def note_chargeback(payment_id: int, state: str) -> bool:
+    """Record what the buyer's bank says of a payment, and let waiting refunds look at it again.
+
+    Answers whether it is news. An empty state is none: what the provider does not list any more
+    stays as it was.
+    """
+    with transaction.atomic():
+        noted = (
+            Payment.objects.filter(pk=payment_id).exclude(chargeback=state).update(chargeback=state)
+            if state
+            else 0
+        )
+        if noted:
+            Refund.objects.filter(
+                payment_id=payment_id, state__in=Refund.IN_FLIGHT, provider_id=""
+            ).update(next_attempt_at=timezone.now())
+    return bool(noted)
+
+
+def is_news(refund: Refund, answer: RefundAnswer) -> bool:
+    """Whether settling by this answer would move the refund on."""
+    return _state_after(refund.state, answer.state) != refund.state
 
 
 def _claim(refund_id: int) -> Refund | None:
@@ -242,8 +346,10 @@ def _claim(refund_id: int) -> Refund | None:
 def _prepare_to_call(refund: Refund) -> bool:
     """Write down that the provider is about to be called; False when it must not be, not now.
 
-    A refund in doubt that the provider does not know is only taken as absent after a while, and a
-    key that the provider may have forgotten is replaced by the next generation before it is used.
+    No refund starts while a chargeback is open: it waits, and is canceled when the bank has ruled
+    for the buyer. A refund in doubt that the provider does not know is only taken as absent after
+    a while, and a key that the provider may have forgotten is replaced by the next generation
+    before it is used.
     """
     now = timezone.now()
     mine = Refund.objects.filter(pk=refund.pk, lease_token=refund.lease_token)
@@ -253,20 +359,29 @@ def _prepare_to_call(refund: Refund) -> bool:
             lease_token=None, lease_until=None, next_attempt_at=refund.in_doubt_since + patience
         )
         return False
-    if refund.first_sent_at and now - refund.first_sent_at > KEY_LIFE:
-        refund.generation += 1
-        refund.first_sent_at = None
-    refund.first_sent_at = refund.first_sent_at or now
-    refund.in_doubt_since = now
-    refund.state = State.SUBMITTING
-    return bool(
-        mine.update(
-            generation=refund.generation,
-            first_sent_at=refund.first_sent_at,
-            in_doubt_since=refund.in_doubt_since,
-            state=refund.state,
+    with transaction.atomic():
+        # Under its lock, so that a chargeback is either seen here or comes after the call.
+        payment = Payment.objects.select_for_update(no_key=True).get(pk=refund.payment_id)
+        if payment.chargeback == Payment.Chargeback.OPEN:
+            mine.update(lease_token=None, lease_until=None, next_attempt_at=now + LONGEST_PAUSE)
+            return False
+        if payment.chargeback == Payment.Chargeback.LOST:
+            settle(refund.pk, CHARGED_BACK, token=refund.lease_token)
+            return False
+        if refund.first_sent_at and now - refund.first_sent_at > KEY_LIFE:
+            refund.generation += 1
+            refund.first_sent_at = None
+        refund.first_sent_at = refund.first_sent_at or now
+        refund.in_doubt_since = now
+        refund.state = State.SUBMITTING
+        return bool(
+            mine.update(
+                generation=refund.generation,
+                first_sent_at=refund.first_sent_at,
+                in_doubt_since=refund.in_doubt_since,
+                state=refund.state,
+            )
         )
-    )
 
 
 def _put_back(

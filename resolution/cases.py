@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from marketplace import clock
 from marketplace.doorbell import ring
@@ -646,3 +646,70 @@ def with_news_of_refunds(limit: int = BATCH) -> list[int]:
     )
     ids = handed.values_list("pk") | arrived.values_list("pk") | failed.values_list("pk")
     return [pk for (pk,) in ids[:limit]]
+
+
+def notice_payment(case_id: int) -> None:
+    """Do what has become of the payment outside of its case calls for. Safe to call at any time.
+
+    Refunded in full or taken back by the bank voids the case; while the bank looks into it the case
+    is frozen, and when it rules for the creator the case goes on.
+    """
+    case = Case.objects.select_related("payment", "refund").get(pk=case_id)
+    step, why = _news_of_payment(case)
+    if step:
+        facts = {"why": why} if why else {}
+        try:
+            take_step(case, step, SYSTEM, facts=facts, seen_version=case.version)
+        except CaseChanged:
+            notice_payment(case_id)
+
+
+def _news_of_payment(case: Case) -> tuple[str, str]:
+    """The step that the case lacks, given its payment, and for which reason; both may be empty."""
+    bank = case.payment.chargeback
+    if case.state == State.CLOSED:
+        return "", ""
+    if bank == Payment.Chargeback.LOST:
+        return ("", "") if _is_being_paid(case) else ("void", "charged_back")
+    if _is_refunded_without(case):
+        return ("", "") if _is_being_paid(case) else ("void", "refunded")
+    if bank == Payment.Chargeback.OPEN and not case.frozen_at:
+        return "freeze", ""
+    if bank == Payment.Chargeback.WON and case.frozen_at:
+        return "resume", ""
+    return "", ""
+
+
+PAID = (Money.SENT, Money.ARRIVED, Money.BY_HAND)
+
+
+def _is_being_paid(case: Case) -> bool:
+    """What the case gives has been given, or the provider has it: it runs its course."""
+    handed_over = (Refund.State.SUBMITTING, Refund.State.REQUIRES_ACTION, Refund.State.SUCCEEDED)
+    return case.money in PAID or (case.refund is not None and case.refund.state in handed_over)
+
+
+def _is_refunded_without(case: Case) -> bool:
+    """All of the payment has arrived back at the buyer, none of it by this case."""
+    if case.payment.refunded_minor < case.payment.amount_minor:
+        return False
+    arrived = case.payment.refunds.filter(state=Refund.State.SUCCEEDED)
+    others = arrived.exclude(pk=case.refund_id or 0)
+    return sum(refund.amount_minor for refund in others) >= case.payment.amount_minor
+
+
+def with_news_of_payments(limit: int = BATCH) -> list[int]:
+    """Ids of cases that do not say yet what has become of their payment elsewhere."""
+    running = Case.objects.exclude(state=State.CLOSED)
+    bank = Payment.Chargeback
+    elsewhere = Refund.objects.filter(elsewhere=True, state=Refund.State.SUCCEEDED)
+    found = (
+        running.filter(payment__chargeback=bank.OPEN, frozen_at=None),
+        running.filter(payment__chargeback=bank.WON, frozen_at__isnull=False),
+        running.filter(payment__chargeback=bank.LOST).exclude(money__in=PAID),
+        running.filter(
+            payment__in=elsewhere.values("payment"),
+            payment__refunded_minor=F("payment__amount_minor"),
+        ).exclude(money__in=PAID),
+    )
+    return list({pk for cases in found for pk in cases.values_list("pk", flat=True)[:limit]})

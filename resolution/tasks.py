@@ -19,6 +19,15 @@ def carry_out(refund_id: int) -> None:
     """Bring a refund a step further at its provider, and tell it on the case's timeline."""
     refunds.send(refund_id)
     for case_id in Case.objects.filter(refund=refund_id).values_list("pk", flat=True):
+        cases.notice_payment(case_id)
+        cases.notice_refund(case_id)
+
+
+@shared_task
+def notice_payment(payment_id: int) -> None:
+    """Let a payment's case know what has become of it at the provider."""
+    for case_id in Case.objects.filter(payment=payment_id).values_list("pk", flat=True):
+        cases.notice_payment(case_id)
         cases.notice_refund(case_id)
 
 
@@ -31,8 +40,10 @@ def deliver() -> None:
 
 @shared_task
 def sweep_cases() -> None:
-    """Find the cases whose time has come, and those whose refund has news."""
+    """Find the cases whose time has come, and those whose payment or refund has news."""
     cases.sweep()
+    for case_id in cases.with_news_of_payments():
+        cases.notice_payment(case_id)
     for case_id in cases.with_news_of_refunds():
         cases.notice_refund(case_id)
 

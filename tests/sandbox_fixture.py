@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
 
 from payments import gateways
 
@@ -58,16 +59,34 @@ class SandboxClient:
         self.control("DELETE", "faults")
 
     def settle_after(self, seconds: float) -> None:
-        """How long refunds made from now on stay pending."""
+        """How long refunds that are made from now on stay pending."""
         self.control("POST", "settings", {"settle_seconds": seconds})
 
     def fail(self, provider_id: str, reason: str = "lost_or_stolen_card") -> None:
         """Let a refund fail now, also after it has succeeded."""
         self.control("POST", f"refunds/{provider_id}/fail", {"reason": reason})
 
-    def dispute(self, charge_id: str) -> None:
-        """Open a chargeback on a charge."""
-        self.control("POST", f"charges/{charge_id}/dispute")
+    def dispute(self, charge_id: str, **more: Any) -> None:
+        """Open a chargeback on a charge, over `amount_minor` if not all of it."""
+        self.control("POST", f"charges/{charge_id}/dispute", more)
+
+    def rule(self, charge_id: str, outcome: str) -> None:
+        """Let the bank rule on the chargeback: `won` for the seller or `lost`."""
+        self.control("POST", f"charges/{charge_id}/dispute", {"outcome": outcome})
+
+    def refund_elsewhere(self, charge_id: str, amount_minor: int | None = None) -> str:
+        """Refund in the provider's dashboard, all that is left unless told; answer its id."""
+        asked = {} if amount_minor is None else {"amount_minor": amount_minor}
+        found: str = self.control("POST", f"charges/{charge_id}/refunds", asked)["id"]
+        return found
+
+    def tell(self, url: str) -> None:
+        """Send an event about every change to the product at `url`."""
+        self.control("POST", "settings", {"webhook_url": url})
+
+    def sign(self, provider: str, body: str) -> dict[str, str]:
+        """The headers that prove a body to be the provider's event."""
+        return self.control("POST", f"sign/{provider}", {"body": body})
 
     def forget_keys(self) -> None:
         """Prune the idempotency keys."""
@@ -110,6 +129,18 @@ def sandbox_process() -> Iterator[SandboxClient]:
         said = json.loads(process.stdout.readline())
         yield SandboxClient(stripe_url=said["stripe"], paypal_url=said["paypal"])
         process.terminate()
+
+
+@pytest.fixture
+def listening(
+    sandbox: "SandboxClient", live_server: LiveServer, settings: Settings, tmp_path: Path
+) -> str:
+    """The product on a real socket, told of every change at the sandbox; answers its address."""
+    authority = tmp_path / "authority.pem"
+    authority.write_text(sandbox.control("GET", "authority")["pem"])
+    settings.PAYPAL_WEBHOOK_CA = str(authority)
+    sandbox.tell(live_server.url)
+    return str(live_server.url)
 
 
 @pytest.fixture

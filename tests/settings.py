@@ -46,6 +46,8 @@ os.environ |= {
     "STRIPE_API_KEY": "sk_test_tests",
     "PAYPAL_CLIENT_ID": "tests",
     "PAYPAL_CLIENT_SECRET": "tests",
+    "STRIPE_WEBHOOK_SECRET": "whsec_tests",
+    "PAYPAL_WEBHOOK_ID": "WH-TESTS",
     "DEFAULT_FROM_EMAIL": "Whop <no-reply@resolution.example>",
     # Playwright runs an event loop in the thread of the test.
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",

@@ -21,6 +21,8 @@ ENOUGH = {
     "STRIPE_API_KEY": "sk_live_0",
     "PAYPAL_CLIENT_ID": "id",
     "PAYPAL_CLIENT_SECRET": "secret",
+    "STRIPE_WEBHOOK_SECRET": "whsec_0",
+    "PAYPAL_WEBHOOK_ID": "WH-0",
 }
 
 
@@ -35,7 +37,9 @@ def start(**variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "SITE_URL", "EMAIL_URL", "STRIPE_API_KEY"])
+@pytest.mark.parametrize(
+    "name", ["SECRET_KEY", "SITE_URL", "EMAIL_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"]
+)
 def test_a_missing_setting_stops_the_start_with_a_sentence_that_names_it(name: str):
     given = {key: value for key, value in ENOUGH.items() if key != name}
 

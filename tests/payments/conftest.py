@@ -1,5 +1,5 @@
 """What the tests of payments may ask for."""
 
-from tests.sandbox_fixture import sandbox, sandbox_process
+from tests.sandbox_fixture import listening, sandbox, sandbox_process
 
-__all__ = ["sandbox", "sandbox_process"]
+__all__ = ["listening", "sandbox", "sandbox_process"]

@@ -1,0 +1,129 @@
+"""What the providers tell us: taken in at once, handled after that.
+
+`take_in` checks an event and stores it; only then is it answered. `handle` takes it for what it is,
+a hint that something about a charge has changed, and looks at that charge (reconciliation.py). A
+lost nudge is found by a sweep; an event that cannot be handled yet waits, longer each time.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import F, Q
+from django.utils import timezone
+
+from payments import reconciliation, signatures
+from payments.gateways import GatewayError
+from payments.models import Payment, ProviderEvent
+
+LARGEST = 512 * 1024
+"""Bytes of an event; the providers' own are a fraction of that."""
+
+LEASE = timedelta(minutes=5)
+LONGEST_PAUSE = timedelta(minutes=30)
+
+ABOUT_MONEY: Mapping[str, tuple[str, ...]] = {
+    "stripe": ("refund.", "charge.refund", "charge.dispute."),
+    "paypal": (
+        *("PAYMENT.REFUND.", "PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED"),
+        "CUSTOMER.DISPUTE.",
+    ),
+}
+"""How the events begin that we act on; the others are stored and left alone."""
+
+
+class Malformed(Exception):
+    """The body is no event of this provider's."""
+
+
+def take_in(provider: str, body: bytes, headers: Mapping[str, str]) -> None:
+    """Store an event that is the provider's, once however often it comes.
+
+    Raises Malformed or signatures.Forged, and stores nothing, for anything else, and
+    signatures.CannotCheck when the provider shall send it again.
+    """
+    if len(body) > LARGEST:
+        raise Malformed("An event is not that large.")
+    signatures.check(provider, body, headers)
+    event_id, kind, text = _read(provider, body)
+    ProviderEvent.objects.bulk_create(
+        [ProviderEvent(provider=provider, event_id=event_id, type=kind, payload=text)],
+        ignore_conflicts=True,
+    )
+
+
+def _read(provider: str, body: bytes) -> tuple[str, str, str]:
+    """The id and the type of an event, and its text; raises Malformed."""
+    try:
+        text = body.decode()
+        event = json.loads(text)
+        found = event["id"], event["type" if provider == "stripe" else "event_type"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise Malformed("The body is no event.") from None
+    for name, longest in zip(found, (255, 100), strict=True):
+        if not isinstance(name, str) or not 0 < len(name) <= longest:
+            raise Malformed("The event has no id or no type.")
+        if not (name.isascii() and name.isprintable()):
+            raise Malformed("The event's id or type holds an unsupported character.")
+    return *found, text
+
+
+def due(limit: int = 200) -> list[int]:
+    """Ids of events that are still to be handled, oldest first."""
+    return list(
+        ProviderEvent.objects.filter(processed_at=None, next_attempt_at__lte=timezone.now())
+        .order_by("next_attempt_at")
+        .values_list("pk", flat=True)[:limit]
+    )
+
+
+def handle(event_pk: int) -> None:
+    """Look at the payments that an event is about. Safe to call at any time, any number of times.
+
+    When the provider cannot be asked, the event waits and says why.
+    """
+    now = timezone.now()
+    mine = ProviderEvent.objects.filter(pk=event_pk, processed_at=None)
+    claimed = mine.filter(next_attempt_at__lte=now).update(
+        next_attempt_at=now + LEASE, attempts=F("attempts") + 1
+    )
+    if not claimed:
+        return
+    event = ProviderEvent.objects.get(pk=event_pk)
+    try:
+        for payment in payments_named(event):
+            reconciliation.look(payment.pk)
+    except GatewayError as trouble:
+        pause = min(LONGEST_PAUSE, timedelta(seconds=2 ** min(event.attempts, 11)))
+        pause = max(pause, timedelta(seconds=trouble.retry_after or 0))
+        mine.update(error=trouble.message, next_attempt_at=timezone.now() + pause)
+    else:
+        mine.update(error="", processed_at=timezone.now())
+
+
+def payments_named(event: ProviderEvent) -> Iterable[Payment]:
+    """The payments of ours that an event about money is about; none when it is not."""
+    if not event.type.startswith(ABOUT_MONEY[event.provider]):
+        return []
+    said = json.loads(event.payload)
+    about = (said.get("data") or {}).get("object") if "data" in said else said.get("resource")
+    if not isinstance(about, dict):
+        return []
+    named = {name for name in _names_in(about) if isinstance(name, str) and "\0" not in name}
+    return Payment.objects.filter(processor=event.provider).filter(
+        Q(charge_id__in=named) | Q(refunds__provider_id__in=named)
+    ).distinct()  # fmt: skip
+
+
+def _names_in(about: Mapping[str, Any]) -> Iterator[object]:
+    """Every id in an event's object that may be a charge, a capture, an intent or a refund."""
+    yield about.get("id")
+    for field in ("charge", "payment_intent"):
+        held = about.get(field)
+        yield held.get("id") if isinstance(held, dict) else held
+    for link in about.get("links") or []:
+        if link.get("rel") == "up":
+            yield str(link.get("href", "")).rpartition("/")[2]
+    for transaction in about.get("disputed_transactions") or []:
+        yield transaction.get("seller_transaction_id")
