@@ -71,7 +71,7 @@ class RespondForm(WithFiles):
 
 
 class ConfirmForm(forms.Form):
-    """A button that says yes to something which cannot be undone."""
+    """A button that says yes to something which cannot be undone: only to what its page showed."""
 
     form_key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4, required=False)
-    version = forms.IntegerField(widget=forms.HiddenInput, required=False, min_value=0)
+    version = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
