@@ -265,7 +265,8 @@ def test_a_million_characters_are_an_error_of_the_field(waiting_case: Case, bea:
 QUERIES = [
     "after=x", "after=reso_x", "after=%FF%FE", "after=" + "a" * 5000, "before=x%00",
     "sort=nonsense", "view=nonsense", "view=%ED%A0%80", "q=%", "q=%25%5F%5C", "q=" + "reso_" * 400,
-    "q=a&q=b",    "company=biz_x", "company=%FF", "product=prod_x", "reason=nonsense", "amount=x&why=x", "=&&=",
+    "q=a&q=b",
+    "company=biz_x", "company=%FF", "product=prod_x", "reason=nonsense", "amount=x&why=x", "=&&=",
     "inline=2", "page=0", "p=999999", "o=99.-1", "_popup=1&_to_field=x", "all=",
     "q=%F0%9F%91%A9&view=%F0%9F%91%A9", "id__in=1,x", "e=1",
 ]  # fmt: skip
