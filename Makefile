@@ -17,6 +17,7 @@ help:
 	@echo "make test         run the tests"
 	@echo "make check        format, lint, types, contracts, migrations, settings, templates, tests"
 	@echo "make format       put the code into its form"
+	@echo "make screenshots  take the pictures in docs/images anew"
 	@echo "make lock         resolve the dependencies anew into requirements/"
 
 .venv/bin/python:
@@ -74,6 +75,11 @@ PRODUCTION := SECRET_KEY=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR_
 	REDIS_URL=redis://localhost EMAIL_URL=smtp+tls://mail.resolution.example \
 	STRIPE_API_KEY=sk_live_0 STRIPE_WEBHOOK_SECRET=whsec_0 \
 	PAYPAL_CLIENT_ID=0 PAYPAL_CLIENT_SECRET=0 PAYPAL_WEBHOOK_ID=0 VAR_DIR=/tmp/resolution-check
+
+# Pictures for the documentation, of a demo of its own; needs Chromium.
+.PHONY: screenshots
+screenshots: $(TOOLS)
+	$(BIN)/python -m pytest tests/e2e/screenshots.py -n 0 --quiet
 
 .PHONY: format
 format: $(TOOLS)

@@ -9,9 +9,8 @@ import pytest
 
 from config import demo_files
 from tests.e2e.people import Buyer, Creator, Person, Staff, log_in, team_of
-from tests.e2e.stack import Stack, running_stack
+from tests.e2e.stack import CHROMIUM, Stack, running_stack
 
-CHROMIUM = Path("/usr/bin/chromium")
 WIDE, NARROW = 1280, 390
 
 

@@ -22,6 +22,7 @@ from urllib.request import Request, urlopen
 from config.embedded import Embedded
 from config.env import DEMO_FILE
 
+CHROMIUM = Path("/usr/bin/chromium")
 HERE = Path(__file__).resolve().parent.parent.parent
 SECONDS_TO_START = 180
 SECONDS_TO_STOP = 60

@@ -48,8 +48,8 @@ def look_at(person, links):
     return wrong
 
 
-def test_what_everybody_sees(browse, stack):
-    nobody = Person("", browse(), stack.base_url, None)
+def test_what_everybody_sees(chromium, browse, stack):
+    nobody = Person("", browse(), stack.base_url, chromium.expect)
     mailbox = ("/dev/mailbox/", ".row__link")
 
     found = look_at(nobody, ["/login/", "/password-reset/", "/nowhere/", "/dev/mailbox/", mailbox])
