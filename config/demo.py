@@ -144,6 +144,9 @@ class Demo:
             "PAYPAL_API_BASE": f"http://127.0.0.1:{sandbox_port}",
             "PAYPAL_CLIENT_ID": "demo",
             "PAYPAL_CLIENT_SECRET": "demo",
+            "STRIPE_WEBHOOK_SECRET": "whsec_demo",
+            "PAYPAL_WEBHOOK_ID": "WH-DEMO",
+            "PAYPAL_WEBHOOK_CA": str(self.state / "sandbox-authority.pem"),
         }
         for name in ("DATABASE_URL", "REDIS_URL"):
             if os.environ.get(name):
@@ -252,6 +255,8 @@ def _start_all(demo: Demo) -> None:
     sandbox = demo.start(
         *("sandbox", python, "-m", "payments.sandbox", "--port", sandbox_port),
         *("--state", str(demo.state / "sandbox.jsonl")),
+        *("--webhook-url", f"http://127.0.0.1:{demo.port}"),
+        *("--authority", variables["PAYPAL_WEBHOOK_CA"]),
         environment=environment,
     )
     demo.start(

@@ -307,7 +307,7 @@ def _run(
     )
     taken = _Taken(case, act, event, files)
     if effects.moves_money:
-        _move_money(taken, again=step == "retry_refund")
+        _move_money(taken, again=step in ("retry_refund", "credit_instead"))
     event.data = _facts_of(taken, moved=ticking != Clock.KEEP or case.due_at != due_before)
     event.hash = case.last_hash = event.digest(case.public_id, files)
     return taken
@@ -367,6 +367,11 @@ def _move_money(taken: _Taken, *, again: bool) -> None:
     if held and not as_promised:
         refunds.cancel_held(held)
         case.refund = held = None
+    if again:
+        # A part may have been given back elsewhere since it was decided.
+        case.remedy_minor = min(case.remedy_minor, case.payment.refundable_minor)
+        if case.remedy_minor <= 0:
+            raise StepRefused("There is nothing left of this payment to give back.")
     if case.remedy == Remedy.REFUND:
         if held and case.final:
             refunds.release([held])

@@ -466,9 +466,8 @@ def test_a_body_of_two_megabytes_is_refused(
 
 
 def test_odd_events_that_are_signed_do_no_harm(sandbox: SandboxClient, listening: str) -> None:
-    for number, about in enumerate(
-        [None, [], "x", {"charge": {"id": "ch_1"}}, {"charge": 3, "links": None}, {"id": "a\0b"}]
-    ):
+    odd: list[object] = [None, [], "x", {"charge": {"id": "ch_1"}}, {"charge": 3}, {"id": "a\0b"}]
+    for number, about in enumerate(odd):
         post(listening, "stripe", event(f"evt_{number}", about), sandbox)
 
     tasks.handle_events()
