@@ -1,7 +1,10 @@
-"""Payments, refunds and credits, to be looked at: whatever moves money is done in a case."""
+"""Payments, refunds and credits, to be looked at: whatever moves money is done in a case.
+
+The one act here is to settle a discrepancy, which moves none.
+"""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -10,8 +13,16 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from marketplace.admin import Looked, ReadOnlyAdmin, link_to
-from payments.models import CreditEntry, CreditTransfer, Payment, Refund
+from marketplace import clock
+from marketplace.admin import Looked, ReadOnlyAdmin, handles_money, link_to
+from payments.models import (
+    CreditEntry,
+    CreditTransfer,
+    Discrepancy,
+    Payment,
+    ProviderEvent,
+    Refund,
+)
 from payments.money import format_money
 
 
@@ -19,7 +30,7 @@ class RefundsOfPayment(Looked):
     """The refunds of one payment."""
 
     model = Refund
-    fields = ("public_id", "sum", "state", "provider_id", "created_at", "settled_at")
+    fields = ("public_id", "sum", "state", "elsewhere", "provider_id", "created_at", "settled_at")
 
     @admin.display(description="amount")
     def sum(self, refund: Refund) -> str:
@@ -113,9 +124,9 @@ class RefundAdmin(ReadOnlyAdmin):
     )
     list_display = ("public_id", "sum", "state", "of", "provider_id", "attempts", "created_at")
     list_select_related = ("payment",)
-    list_filter = ("state",)
+    list_filter = ("state", "elsewhere")
     fields = (
-        "public_id", "of", "sum", "state", "cause", "key", "generation", "provider_id",
+        "public_id", "of", "sum", "state", "elsewhere", "cause", "key", "generation", "provider_id",
         "failure_code", "failure_message", "attempts", "next_attempt_at", "first_sent_at",
         "in_doubt_since", "created_at", "settled_at",
     )  # fmt: skip
@@ -127,6 +138,92 @@ class RefundAdmin(ReadOnlyAdmin):
     @admin.display(description="payment")
     def of(self, refund: Refund) -> SafeString | str:
         return link_to(refund.payment)
+
+
+class Standing(admin.SimpleListFilter):
+    """Which discrepancies are still to be looked into."""
+
+    title = "standing"
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("open", "Open"), ("settled", "Settled"), ("gone", "Gone by itself")]
+
+    def queryset(
+        self, request: HttpRequest, queryset: "QuerySet[Discrepancy]"
+    ) -> "QuerySet[Discrepancy]":
+        if self.value() == "open":
+            return queryset.filter(settled_at=None, gone_at=None)
+        if self.value() == "settled":
+            return queryset.exclude(settled_at=None)
+        if self.value() == "gone":
+            return queryset.filter(settled_at=None).exclude(gone_at=None)
+        return queryset
+
+
+@admin.register(Discrepancy)
+class DiscrepancyAdmin(ReadOnlyAdmin):
+    """Where our books and a provider's differ. Finance settles one by saying what was done."""
+
+    found_by: ClassVar[Mapping[str, str]] = {
+        "pay_": "payment__public_id", "user_": "payment__buyer__public_id",
+        "@": "payment__buyer__email", "": "reference",
+    }  # fmt: skip
+    search_help_text = "A pay_ or user_ id, the buyer’s e-mail address, or the provider’s refund."
+    list_display = ("what", "detail", "of", "found_at", "standing")
+    list_select_related = ("payment",)
+    list_filter = (Standing, "kind")
+    fields = (
+        "kind", "detail", "of", "reference", "found_at", "gone_at", "note", "settled_by",
+        "settled_at",
+    )  # fmt: skip
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return handles_money(request.user) and (obj is None or obj.is_open)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return tuple(name for name in self.fields if name != "note")
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """The note is what settles it, so there is none without one."""
+        form = super().get_form(request, obj, change, **kwargs)
+        if "note" in form.base_fields:
+            form.base_fields["note"].required = True
+        return form
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Settle it, unless somebody else was faster."""
+        Discrepancy.objects.filter(pk=obj.pk, settled_at=None).update(
+            note=obj.note, settled_by=request.user, settled_at=clock.now()
+        )
+
+    @admin.display(description="difference")
+    def what(self, row: Discrepancy) -> str:
+        return row.get_kind_display()
+
+    @admin.display(description="payment")
+    def of(self, row: Discrepancy) -> SafeString | str:
+        return link_to(row.payment)
+
+    @admin.display(description="standing")
+    def standing(self, row: Discrepancy) -> str:
+        return "Settled" if row.settled_at else "Gone by itself" if row.gone_at else "Open"
+
+
+@admin.register(ProviderEvent)
+class ProviderEventAdmin(ReadOnlyAdmin):
+    """What the providers have told us, as it came."""
+
+    found_by: ClassVar[Mapping[str, str]] = {"": "event_id"}
+    search_help_text = "The provider’s id of the event: evt_… or WH-…"
+    list_display = ("event_id", "type", "provider", "received_at", "processed_at", "attempts")
+    list_filter: ClassVar = ("provider", ("processed_at", admin.EmptyFieldListFilter))
+    fields = (
+        "provider", "event_id", "type", "received_at", "processed_at", "attempts",
+        "next_attempt_at", "error", "payload",
+    )  # fmt: skip
 
 
 class Entries(Looked):

@@ -420,6 +420,8 @@ def _facts_of(taken: _Taken, *, moved: bool) -> dict[str, Any]:
         }
         if act.verdict.looked_at:
             facts["looked_at"] = list(act.verdict.looked_at)
+    elif taken.event.step in ("retry_refund", "credit_instead"):
+        facts |= {"amount_minor": case.remedy_minor, "currency": case.currency}
     if act.asks:
         facts["asks"] = act.asks
     if act.reference:

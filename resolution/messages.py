@@ -82,7 +82,9 @@ class _Standing:
         if "remedy" in data:
             self.decided_in = event
             self.remedy, self.amount_minor = data["remedy"], data["amount_minor"]
-        elif event.step == "credit_instead":
+        elif event.step in ("retry_refund", "credit_instead"):
+            self.amount_minor = data.get("amount_minor", self.amount_minor)
+        if event.step == "credit_instead":
             self.remedy = Remedy.CREDIT
         self.money = data.get("money", self.money)
         self.final = data.get("final", self.final)

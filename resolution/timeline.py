@@ -409,9 +409,11 @@ class _Told:
         return self._status("Case closed.", " It can’t be reopened.", icon="lock")
 
     def _void(self) -> Entry:
-        return self._status(
-            "Case closed.", " The payment was refunded or charged back elsewhere.", icon="lock"
-        )
+        why = {
+            "refunded": " All of the payment was refunded outside of this case.",
+            "charged_back": f" {self._their().capitalize()} bank took the payment back.",
+        }.get(self.data.get("why", ""), " The payment was refunded or charged back elsewhere.")
+        return self._status("Case closed.", why, icon="lock")
 
     def _freeze(self) -> Entry:
         return self._status(

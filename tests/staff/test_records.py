@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from marketplace.models import Company, Product, TeamMember, User
 from notifications.models import Notification
-from payments.models import Payment, Refund
+from payments.models import Discrepancy, Payment, ProviderEvent, Refund
 from resolution import cases
 from resolution.models import Case, Event, Rule
 from resolution.terms import Actor
@@ -38,7 +38,8 @@ def test_what_is_registered_is_known() -> None:
     assert LISTS == [
         "marketplace_company", "marketplace_membership", "marketplace_product",
         "marketplace_user", "notifications_notification", "payments_credittransfer",
-        "payments_payment", "payments_refund", "resolution_case", "resolution_rule",
+        "payments_discrepancy", "payments_payment", "payments_providerevent", "payments_refund",
+        "resolution_case", "resolution_rule",
     ]  # fmt: skip
 
 
@@ -65,6 +66,8 @@ def test_every_row_can_be_looked_at(
         company=failed.company, name="All", position=1, reasons=["fraudulent"], message="Sorry."
     )
     cases.take_step(failed, "credit_instead", staff, message="The card has expired.")
+    Discrepancy.objects.create(payment=failed.payment, kind="missing", detail="Not listed.")
+    ProviderEvent.objects.create(provider="stripe", event_id="evt_1", type="refund.updated")
     row = row_of(name)
     assert row
 
