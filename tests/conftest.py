@@ -11,6 +11,8 @@ from pytest_django import Settings
 
 from marketplace import clock
 
+pytest_plugins = ["tests.people"]
+
 Later = Callable[[timedelta], timedelta]
 
 
