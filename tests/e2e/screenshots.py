@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.e2e.people import MAYA, PRIYA, Person, team_of
+from tests.e2e.people import MAYA, PRIYA, Person
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
 SIZE = {"width": 1280, "height": 960}
@@ -21,12 +21,6 @@ MOST_BYTES = 150_000
     ("name", "email", "page", "link"),
     [
         ("buyer-case.png", MAYA, "/hub/", ".turn__clock a.btn"),
-        (
-            "creator-case.png",
-            team_of("Sideproject Club", "owner"),
-            "/dash/resolution-center/",
-            "a.row__link",
-        ),
         ("staff-decision.png", PRIYA, "/admin/resolution/case/?why=denial", "a.row__link"),
     ],
 )
