@@ -1,0 +1,536 @@
+"""Who may open and send what: every address of the project, as every kind of person.
+
+A row is an address and a method; a column is somebody. An address that has no row fails the test.
+
+    ok     the page (200)                    done   taken: something changed, and on to a page
+    in     first log in (302)                back   on to a page, nothing changed (302)
+    404    not there, or not theirs          403    theirs, but not to do
+    422    the form again, with its errors   405    not with this method
+    400    not a request of this kind        409    too late
+"""
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import partial
+from itertools import product
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.apps import apps
+from django.core.files.base import ContentFile
+from django.db import transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from marketplace.models import Company, Membership, Product, TeamMember, User
+from notifications.models import Notification
+from payments import credits, refunds
+from payments.gateways import RefundAnswer
+from payments.models import Discrepancy, ProviderEvent, Refund
+from resolution import cases, messages
+from resolution.actors import as_buyer
+from resolution.models import Attachment, Case, Event, Rule
+from resolution.terms import Actor, Remedy, Verdict
+from tests.people import MakePayment, make_user
+
+PEOPLE = (
+    "stranger", "buyer", "other buyer", "owner", "admin", "support", "viewer", "other owner",
+    "agent", "finance", "party",
+)  # fmt: skip
+"""`party` is of finance, and an admin of the company that the case is against."""
+
+TABLE = r"""
+GET  home                             | back back back back back back back back back back back
+POST home                             | 405  405  405  405  405  405  405  405  405  405  405
+GET  livez                            | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST livez                            | 405  405  405  405  405  405  405  405  405  405  405
+GET  readyz                           | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST readyz                           | 405  405  405  405  405  405  405  405  405  405  405
+GET  login                            | ok   back back back back back back back back back back
+POST login                            | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+GET  logout                           | 405  405  405  405  405  405  405  405  405  405  405
+POST logout                           | back back back back back back back back back back back
+GET  password_reset                   | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST password_reset                   | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+GET  password_reset_done              | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST password_reset_done              | 405  405  405  405  405  405  405  405  405  405  405
+GET  password_reset_confirm           | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST password_reset_confirm           | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+GET  password_reset_complete          | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST password_reset_complete          | 405  405  405  405  405  405  405  405  405  405  405
+GET  admin/login/                     | in   in   in   in   in   in   in   in   in   in   in
+POST admin/login/                     | 405  405  405  405  405  405  405  405  405  405  405
+GET  admin/logout/                    | 405  405  405  405  405  405  405  405  405  405  405
+POST admin/logout/                    | back back back back back back back back back back back
+GET  admin:index                      | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:index                      | in   in   in   in   in   in   in   in   ok   ok   ok
+GET  admin:login                      | in   in   in   in   in   in   in   in   in   in   in
+POST admin:login                      | 405  405  405  405  405  405  405  405  405  405  405
+GET  admin:logout                     | 405  405  405  405  405  405  405  405  405  405  405
+POST admin:logout                     | back back back back back back back back back back back
+GET  admin:password_change            | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:password_change            | in   in   in   in   in   in   in   in   ok   ok   ok
+GET  admin:password_change_done       | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:password_change_done       | in   in   in   in   in   in   in   in   405  405  405
+GET  admin:autocomplete               | in   in   in   in   in   in   in   in   403  403  403
+POST admin:autocomplete               | in   in   in   in   in   in   in   in   405  405  405
+GET  admin:jsi18n                     | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:jsi18n                     | in   in   in   in   in   in   in   in   405  405  405
+GET  admin:view_on_site               | in   in   in   in   in   in   in   in   404  404  404
+POST admin:view_on_site               | in   in   in   in   in   in   in   in   404  404  404
+GET  admin:<path:object_id>/          | in   in   in   in   in   in   in   in   back back back
+POST admin:<path:object_id>/          | in   in   in   in   in   in   in   in   back back back
+GET  admin:*_send_again               | in   in   in   in   in   in   in   in   back back back
+POST admin:*_send_again               | in   in   in   in   in   in   in   in   back back back
+GET  admin:*_case_take_next           | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_take_next           | in   in   in   in   in   in   in   in   done done back
+GET  admin:*_case_assign              | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_assign              | in   in   in   in   in   in   in   in   done done 403
+GET  admin:*_case_act decide          | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_act decide          | in   in   in   in   in   in   in   in   done done 403
+GET  admin:*_case_act decide,final    | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_act decide,final    | in   in   in   in   in   in   in   in   done 403  403
+GET  admin:*_case_act ask             | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_act ask             | in   in   in   in   in   in   in   in   done done 403
+GET  admin:*_case_act comment,staff   | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_act comment,staff   | in   in   in   in   in   in   in   in   done done 403
+GET  admin:*_case_act note            | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_act note            | in   in   in   in   in   in   in   in   done done 403
+GET  admin:*_case_act retry           | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_act retry           | in   in   in   in   in   in   in   in   403  done 403
+GET  admin:*_case_act credits         | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_act credits         | in   in   in   in   in   in   in   in   403  done 403
+GET  admin:*_case_act paid            | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_act paid            | in   in   in   in   in   in   in   in   403  done 403
+GET  admin:*_case_act nonsense        | in   in   in   in   in   in   in   in   404  404  404
+POST admin:*_case_act nonsense        | in   in   in   in   in   in   in   in   404  404  404
+POST admin:marketplace_user_change    | in   in   in   in   in   in   in   in   403  ok   ok
+POST admin:marketplace_company_change | in   in   in   in   in   in   in   in   403  ok   ok
+POST admin:payments_discrepancy_change | in   in   in   in   in   in   in   in   403  ok   ok
+POST admin:*_case_changelist          | in   in   in   in   in   in   in   in   405  405  405
+POST admin:*_case_change              | in   in   in   in   in   in   in   in   405  405  405
+GET  admin:*_changelist               | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:*_changelist               | in   in   in   in   in   in   in   in   ok   ok   ok
+GET  admin:*_add                      | in   in   in   in   in   in   in   in   403  403  403
+POST admin:*_add                      | in   in   in   in   in   in   in   in   403  403  403
+GET  admin:*_history                  | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:*_history                  | in   in   in   in   in   in   in   in   ok   ok   ok
+GET  admin:*_delete                   | in   in   in   in   in   in   in   in   403  403  403
+POST admin:*_delete                   | in   in   in   in   in   in   in   in   403  403  403
+GET  admin:*_change                   | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:*_change                   | in   in   in   in   in   in   in   in   403  403  403
+GET  admin:app_list                   | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:app_list                   | in   in   in   in   in   in   in   in   ok   ok   ok
+GET  admin:(?P<url>.*)$               | in   in   in   in   in   in   in   in   404  404  404
+POST admin:(?P<url>.*)$               | in   in   in   in   in   in   in   in   404  404  404
+GET  stripe_webhook                   | 405  405  405  405  405  405  405  405  405  405  405
+POST stripe_webhook                   | 400  400  400  400  400  400  400  400  400  400  400
+GET  paypal_webhook                   | 405  405  405  405  405  405  405  405  405  405  405
+POST paypal_webhook                   | 400  400  400  400  400  400  400  400  400  400  400
+GET  hub                              | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST hub                              | in   405  405  405  405  405  405  405  405  405  405
+GET  hub-membership                   | in   ok   404  404  404  404  404  404  404  404  404
+POST hub-membership                   | in   405  405  405  405  405  405  405  405  405  405
+GET  hub-open-case                    | in   ok   404  404  404  404  404  404  404  404  404
+POST hub-open-case                    | in   done 404  404  404  404  404  404  404  404  404
+GET  hub-cases                        | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST hub-cases                        | in   405  405  405  405  405  405  405  405  405  405
+GET  hub-case                         | in   ok   404  404  404  404  404  404  404  404  404
+POST hub-case                         | in   405  405  405  405  405  405  405  405  405  405
+GET  hub-act reply                    | in   back 404  404  404  404  404  404  404  404  404
+POST hub-act reply                    | in   done 404  404  404  404  404  404  404  404  404
+GET  hub-act comment                  | in   back 404  404  404  404  404  404  404  404  404
+POST hub-act comment                  | in   done 404  404  404  404  404  404  404  404  404
+GET  hub-act withdraw                 | in   ok   404  404  404  404  404  404  404  404  404
+POST hub-act withdraw                 | in   done 404  404  404  404  404  404  404  404  404
+GET  hub-act appeal                   | in   back 404  404  404  404  404  404  404  404  404
+POST hub-act appeal                   | in   done 404  404  404  404  404  404  404  404  404
+GET  hub-act accept-decision          | in   ok   404  404  404  404  404  404  404  404  404
+POST hub-act accept-decision          | in   done 404  404  404  404  404  404  404  404  404
+GET  hub-act appeal,decided           | in   back 404  404  404  404  404  404  404  404  404
+POST hub-act appeal,decided           | in   done 404  404  404  404  404  404  404  404  404
+GET  hub-act accept-decision,decided  | in   ok   404  404  404  404  404  404  404  404  404
+POST hub-act accept-decision,decided  | in   done 404  404  404  404  404  404  404  404  404
+GET  hub-act nonsense                 | in   404  404  404  404  404  404  404  404  404  404
+POST hub-act nonsense                 | in   404  404  404  404  404  404  404  404  404  404
+GET  hub-credits                      | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST hub-credits                      | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-cases                       | in   404  404  ok   ok   ok   ok   ok   404  404  ok
+POST dash-cases                       | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-case                        | in   404  404  ok   ok   ok   ok   404  404  404  ok
+POST dash-case                        | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-act respond,accept          | in   404  404  back back back back 404  404  404  back
+POST dash-act respond,accept          | in   404  404  done done done 403  404  404  404  done
+GET  dash-act respond,deny            | in   404  404  back back back back 404  404  404  back
+POST dash-act respond,deny            | in   404  404  done done done 403  404  404  404  done
+GET  dash-act respond,request_info    | in   404  404  back back back back 404  404  404  back
+POST dash-act respond,request_info    | in   404  404  done done done 403  404  404  404  done
+GET  dash-act comment                 | in   404  404  back back back back 404  404  404  back
+POST dash-act comment                 | in   404  404  done done done 403  404  404  404  done
+GET  dash-act appeal,decided          | in   404  404  back back back back 404  404  404  back
+POST dash-act appeal,decided          | in   404  404  done done 403  403  404  404  404  done
+GET  dash-act accept-decision,decided | in   404  404  ok   ok   back back 404  404  404  ok
+POST dash-act accept-decision,decided | in   404  404  done done 403  403  404  404  404  done
+GET  dash-act reply                   | in   404  404  back back back back 404  404  404  back
+POST dash-act reply                   | in   404  404  403  403  403  403  404  404  404  403
+GET  dash-act withdraw                | in   404  404  back back back back 404  404  404  back
+POST dash-act withdraw                | in   404  404  403  403  403  403  404  404  404  403
+GET  dash-act nonsense                | in   404  404  404  404  404  404  404  404  404  404
+POST dash-act nonsense                | in   404  404  404  404  404  404  404  404  404  404
+GET  dash-rules                       | in   404  404  ok   ok   ok   ok   ok   404  404  ok
+POST dash-rules                       | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-rule-new                    | in   404  404  ok   ok   403  403  ok   404  404  ok
+POST dash-rule-new                    | in   404  404  done done 403  403  done 404  404  done
+GET  dash-rule                        | in   404  404  ok   ok   403  403  404  404  404  ok
+POST dash-rule                        | in   404  404  done done 403  403  404  404  404  done
+GET  dash-rule-act up                 | in   405  405  405  405  405  405  405  405  405  405
+POST dash-rule-act up                 | in   404  404  back back 403  403  404  404  404  back
+GET  dash-rule-act down               | in   405  405  405  405  405  405  405  405  405  405
+POST dash-rule-act down               | in   404  404  back back 403  403  404  404  404  back
+GET  dash-rule-act delete             | in   405  405  405  405  405  405  405  405  405  405
+POST dash-rule-act delete             | in   404  404  done done 403  403  404  404  404  done
+GET  dash-rule-act nonsense           | in   405  405  405  405  405  405  405  405  405  405
+POST dash-rule-act nonsense           | in   404  404  404  404  403  403  404  404  404  404
+GET  attachment                       | in   ok   404  ok   ok   ok   ok   404  ok   ok   ok
+POST attachment                       | 405  405  405  405  405  405  405  405  405  405  405
+"""
+
+
+STOCK = re.compile(r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again)")
+SURFACE = re.compile(r"hub|dash|admin|")
+NAMELESS = {
+    "admin/login/": "/admin/login/",
+    "admin/logout/": "/admin/logout/",
+    "admin:<path:object_id>/": "/admin/payments/payment/1/",
+    "admin:(?P<url>.*)$": "/admin/nowhere/",
+}
+
+
+def addresses(patterns: Any = None, where: str = "") -> Iterator[str]:
+    """The name of every address, or its pattern where it has no name."""
+    for found in get_resolver().url_patterns if patterns is None else patterns:
+        if isinstance(found, URLResolver):
+            inside = f"{found.namespace}:" if found.namespace else where
+            yield from addresses(found.url_patterns, inside)
+        elif isinstance(found, URLPattern):
+            yield where + (found.name or str(found.pattern))
+
+
+class World:
+    """One company with its team, a buyer with cases at every turn, strangers, and staff."""
+
+    def __init__(
+        self, bea: User, cleo: User, nia: User, sam: User, company: Company,
+        make_payment: MakePayment, membership: Membership, buyer: Actor, creator: Actor,
+        staff: Actor,
+    ) -> None:  # fmt: skip
+        self.people: dict[str, User | None] = {
+            "stranger": None, "buyer": bea, "owner": cleo, "other owner": nia, "finance": sam,
+            "other buyer": make_user("Otto Away"),
+            "agent": make_user("Abe Okoro", is_staff=True, staff_role="agent"),
+            "party": make_user("Pia Both", is_staff=True, staff_role="finance"),
+        }  # fmt: skip
+        for role in ("admin", "support", "viewer"):
+            self.people[role] = make_user(role.title())
+            TeamMember.objects.create(company=company, user=self.people[role], role=role)
+        TeamMember.objects.create(company=company, user=self.people["party"], role="admin")
+        self.make_payment, self.bea, self.membership = make_payment, bea, membership
+        self.company, self.free = company, make_payment()
+        no, yes = Verdict(Remedy.NONE), Verdict(Remedy.REFUND, 2000)
+        ask = partial(dict, message="Why?")
+        self.waiting = self.walked()
+        self.asked = self.walked(("request_info", creator, ask()))
+        self.denied = self.walked(("deny", creator, ask()))
+        to_staff = [("deny", creator, ask()), ("appeal", buyer, ask())]
+        self.escalated = self.walked(*to_staff)
+        self.decided = self.walked(*to_staff, ("decide", staff, ask(verdict=yes)))
+        self.appealed = self.walked(
+            *to_staff, ("decide", staff, ask(verdict=no)), ("appeal", buyer, ask())
+        )
+        self.failed = self.walked(("accept", creator, {}))
+        assert self.failed.refund
+        refunds.settle(self.failed.refund.pk, RefundAnswer("", "failed"), token=None)
+        cases.notice_refund(self.failed.pk)
+        self.failed.refresh_from_db()
+        self.rule = Rule.objects.create(
+            company=company, name="All", reasons=["fraudulent"], message="Sorry.", position=1
+        )
+        self.file = Attachment.objects.create(
+            event=self.asked.events.get(step="open_case"), uploader=bea, filename="a.png",
+            content_type="image/png", kind="image", size=3, sha256="0" * 64,
+            file=ContentFile(b"abc", "a.png"),
+        )  # fmt: skip
+        credits.grant(self.free, 100, key="k", cause="c", note="Sorry")
+        Discrepancy.objects.create(payment=self.free, kind="sums", detail="100 too much")
+        ProviderEvent.objects.create(provider="stripe", event_id="evt_1", type="t", payload="{}")
+
+        self.ids = {
+            "membership": membership.public_id, "payment": self.free.public_id,
+            "case": self.asked.public_id, "rule": self.rule.pk, "file": self.file.public_id,
+        }  # fmt: skip
+        self._browsers: dict[str, Client] = {}
+        self.unchanged = self.changes()
+
+    def browser_of(self, person: str) -> Client:
+        """Where they are logged in, again if need be."""
+        user, client = self.people[person], self._browsers.setdefault(person, Client())
+        session = client.cookies.get("session")
+        if user and not (session and session.value):
+            client.force_login(user)
+        return client
+
+    def walked(self, *steps: tuple[str, Actor, dict[str, Any]]) -> Case:
+        payment = self.make_payment(amount_minor=4000)
+        case = cases.open_case(
+            payment, self.bea, reason="fraudulent", message="Not me.", asked_minor=4000
+        )
+        cases.advance([case.pk])
+        for step, actor, more in steps:
+            cases.take_step(case, step, actor, **more)
+        return Case.objects.get(pk=case.pk)
+
+    def changes(self) -> tuple[Any, ...]:
+        """What an act would leave behind."""
+        rules = list(Rule.objects.values_list("pk", "version", "position", "enabled"))
+        assigned = list(Case.objects.exclude(assigned_to=None).values_list("pk", "assigned_to"))
+        teams = list(TeamMember.objects.values_list("pk", "role"))
+        people = list(User.objects.values_list("email", "is_staff", "staff_role", "password"))
+        sent = list(Notification.objects.values_list("pk", "state"))
+        return Event.objects.count(), Refund.objects.count(), rules, assigned, teams, people, sent
+
+    def args(self, label: str) -> list[Any]:
+        """The ids in the address of a row."""
+        name, _, act = label.partition(" ")
+        if name.startswith("admin:"):
+            return self._admin_args(name, act)
+        if name in ("hub-act", "dash-act"):
+            return [self.case_for(act).public_id, act.split(",")[0]]
+        if name == "dash-rule-act":
+            return [self.rule.pk, act]
+        return {
+            "hub-membership": [self.membership.public_id],
+            "hub-open-case": [self.free.public_id],
+            "hub-case": [self.asked.public_id],
+            "dash-case": [self.asked.public_id],
+            "dash-rule": [self.rule.pk],
+            "attachment": [self.file.public_id],
+            "password_reset_confirm": ["MQ", "set-password"],
+        }.get(name, [])
+
+    def _admin_args(self, name: str, act: str) -> list[Any]:
+        if name == "admin:resolution_case_act":
+            return [self.case_for(act).public_id, act.split(",")[0]]
+        if name in ("admin:resolution_case_assign", "admin:resolution_case_change"):
+            return [self.escalated.public_id]
+        if name == "admin:app_list":
+            return ["resolution"]
+        if name == "admin:view_on_site":
+            return ["1", "1"]
+        found = STOCK.fullmatch(name)
+        row = apps.get_model(found[1], found[2]).objects.order_by("pk").first() if found else None
+        return [row.pk] if row else []
+
+    def case_for(self, act: str) -> Case:
+        """The case on which an act of a page is open to somebody."""
+        return {
+            "reply": self.asked, "comment": self.asked, "withdraw": self.asked,
+            "appeal": self.denied, "accept-decision": self.denied,
+            "appeal,decided": self.decided, "accept-decision,decided": self.decided,
+            "decide": self.escalated, "ask": self.escalated, "note": self.escalated,
+            "decide,final": self.appealed, "comment,staff": self.escalated,
+            "retry": self.failed, "credits": self.failed, "paid": self.failed,
+        }.get(act, self.waiting)  # fmt: skip
+
+    def data(self, label: str) -> dict[str, Any]:
+        """What the form of a row would send."""
+        name, _, act = label.partition(" ")
+        if name == "hub-open-case":
+            return {"reason": "fraudulent", "ask": "full", "description": "It was not me. " * 4}
+        if name in ("hub-act", "dash-act", "admin:resolution_case_act"):
+            answer = act.partition(",")[2]
+            return {
+                "form_key": str(uuid4()), "version": self.case_for(act).version, "message": "So.",
+                "action": answer, "do": answer, f"{answer}_message": "So.", "asks": "buyer",
+                "outcome": "refund", "amount": "10.00", "why": "So.", "reference": "TX 1",
+            } | ({"do": "refund"} if name.startswith("admin") else {})  # fmt: skip
+        if name in ("dash-rule", "dash-rule-new"):
+            return {
+                "name": "New", "reasons": ["fraudulent"], "message": "Sorry.", "currency": "USD",
+                "company": self.company.public_id, "version": self.rule.version,
+            }  # fmt: skip
+        if name == "dash-rule-act":
+            return {"version": self.rule.version, "do": act, "enabled": ""}
+        if name == "admin:resolution_case_assign":
+            return {"seen": 0}
+        return {}
+
+
+@pytest.fixture
+def world(
+    bea: User, cleo: User, nia: User, sam: User, company: Company, make_payment: MakePayment,
+    membership: Membership, buyer: Actor, creator: Actor, staff: Actor,
+) -> World:  # fmt: skip
+    return World(bea, cleo, nia, sam, company, make_payment, membership, buyer, creator, staff)
+
+
+def outcome(world: World, method: str, label: str, person: str) -> str:
+    """What happens, in a word of the table; whatever was done is undone."""
+    client = world.browser_of(person)
+    name = label.partition(" ")[0]
+    address = NAMELESS.get(name) or reverse(name, args=world.args(label))
+    with transaction.atomic():
+        if method == "GET":
+            answer = client.get(address)
+        else:
+            answer = client.post(address, world.data(label))
+        changed = method == "POST" and world.changes() != world.unchanged
+        transaction.set_rollback(True)
+    if answer.status_code == 302:
+        to = answer["Location"]
+        if to.startswith(("/login/", "/admin/login/")) and "?next=" in to:
+            return "in"
+        return "done" if changed else "back"
+    told = "ok" if answer.status_code == 200 else str(answer.status_code)
+    return f"{told}!" if changed else told
+
+
+ROWS = [
+    (*row.split(maxsplit=1), " ".join(cells.split()))
+    for row, cells in (line.split("|") for line in TABLE.strip().splitlines())
+]
+
+
+def row_of(method: str, name: str) -> list[tuple[str, str]]:
+    """The rows of an address: the act that each is about, and what everybody gets.
+
+    The first that fits counts; rows with an act stand side by side.
+    """
+    rows = [
+        (act, cells)
+        for row_method, label, cells in ROWS
+        for pattern, _, act in [label.strip().partition(" ")]
+        if row_method == method and (pattern == name or fnmatchcase(name, pattern))
+    ]
+    return rows[:1] if rows and not rows[0][0] else rows
+
+
+@pytest.mark.parametrize("surface", ["hub", "dash", "admin", ""])
+def test_everybody_gets_what_is_theirs_and_no_more(world: World, surface: str) -> None:
+    names = [n for n in dict.fromkeys(addresses()) if SURFACE.match(n)[0] == surface]
+    expected: dict[str, str] = {}
+    found: dict[str, str] = {}
+
+    for name, method in product(names, ("GET", "POST")):
+        for act, cells in row_of(method, name):
+            label = f"{name} {act}".strip()
+            expected[f"{method} {label}"] = cells
+            found[f"{method} {label}"] = " ".join(
+                outcome(world, method, label, person) for person in PEOPLE
+            )
+
+    assert found == expected
+
+
+def test_every_address_has_its_rows() -> None:
+    without = [n for n in addresses() for method in ("GET", "POST") if not row_of(method, n)]
+
+    assert without == []
+
+
+def test_every_row_has_its_address() -> None:
+    names = list(addresses())
+    patterns = {label.partition(" ")[0].strip() for _, label, _ in ROWS}
+
+    assert [p for p in patterns if not any(n == p or fnmatchcase(n, p) for n in names)] == []
+
+
+# ── Another's is like none ────────────────────────────────────────────────────────────────────────
+
+SWAPS = {
+    "hub-membership": ("other buyer", "membership", ""),
+    "hub-open-case": ("other buyer", "payment", ""),
+    "hub-case": ("other buyer", "case", ""),
+    "hub-act": ("other buyer", "case", "withdraw"),
+    "dash-case": ("other owner", "case", ""),
+    "dash-act": ("other owner", "case", "respond"),
+    "dash-rule": ("other owner", "rule", ""),
+    "dash-rule-act": ("other owner", "rule", "delete"),
+    "attachment": ("other buyer", "file", ""),
+}
+MISSING: dict[str, Any] = {
+    "membership": "mem_0000000000000X", "payment": "pay_0000000000000X",
+    "case": "reso_0000000000000X", "rule": 2**31 - 1, "file": "att_0000000000000X",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("name", SWAPS)
+def test_anothers_is_answered_like_one_that_does_not_exist(
+    world: World, name: str, method: str
+) -> None:
+    person, kind, act = SWAPS[name]
+    theirs = world.ids[kind]
+    client = Client()
+    user = world.people[person]
+    assert user
+    client.force_login(user)
+
+    def answer(number: Any) -> tuple[int, str, dict[str, str]]:
+        got = client.generic(method, reverse(name, args=[number, act] if act else [number]))
+        text = re.sub(r'(csrfmiddlewaretoken" value=)"\w+"', r"\1", got.content.decode())
+        told = {k: v for k, v in got.headers.items() if k not in ("Expires", "Content-Length")}
+        return got.status_code, text.replace(f"/{number}/", "/ID/"), told
+
+    others, none = answer(theirs), answer(MISSING[kind])
+
+    assert others == none
+    assert others[0] in (404, 405)
+
+
+# ── Nothing of one leaks to another ───────────────────────────────────────────────────────────────
+
+
+def test_nothing_of_one_tenant_reaches_another(
+    world: World, nia: User, make_payment: MakePayment
+) -> None:
+    canary = "canary7391"
+    User.objects.filter(pk=world.bea.pk).update(name=f"Bea {canary}")
+    Company.objects.filter(pk=world.company.pk).update(name=f"Loop {canary}")
+    Product.objects.filter(company=world.company).update(name=f"Presets {canary}")
+    Rule.objects.update(name=canary, message=canary)
+    case = Case.objects.get(pk=world.asked.pk)
+    bea = User.objects.get(pk=world.bea.pk)
+    cases.take_step(case, "reply", as_buyer(bea), message=canary)
+    otto = world.people["other buyer"]
+    assert otto
+    TeamMember.objects.create(company=nia.team_places.get().company, user=otto, role="support")
+
+    seen = []
+    for user in (nia, otto):
+        client = Client()
+        client.force_login(user)
+        for address in (
+            "/hub/", "/hub/cases/", "/hub/credits/", "/dash/resolution-center/",
+            f"/dash/resolution-center/?company={world.company.public_id}&view=all",
+            f"/dash/resolution-center/?view=all&q={canary}",
+            f"/dash/resolution-center/?view=all&q={case.public_id}",
+            f"/dash/resolution-center/auto-respond/?company={world.company.public_id}",
+            f"/dash/resolution-center/auto-respond/new/?company={world.company.public_id}",
+            f"/dash/resolution-center/cases/{case.public_id}/",
+            f"/hub/cases/{case.public_id}/", f"/files/{world.file.public_id}/",
+            f"/hub/payments/{world.free.public_id}/open-case/",
+        ):  # fmt: skip
+            got = client.get(address)
+            body = getattr(got, "content", b"")
+            if canary in body.decode().replace(f"q={canary}", "").replace(
+                f'value="{canary}"', ""
+            ) or canary in str(got.headers):
+                seen.append((user.name, address))
+    told = messages.compose(list(Notification.objects.all()))
+    outsiders = Notification.objects.filter(recipient__in=[nia, otto])
+
+    assert seen == []
+    assert list(outsiders) == []
+    assert [message for message in told.values() if message and canary in message.text] != []
