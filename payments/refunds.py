@@ -75,7 +75,7 @@ def request_refunds(intents: Sequence[Intent]) -> dict[str, Refund]:
 
     Reserves each amount on its payment by one conditional UPDATE. Runs inside the caller's
     transaction, which holds the payments' locks. Raises OverRefund, and records nothing, when any
-    of them would return more than was paid and is not yet spoken for.
+    of them would return more than was paid and is not yet spoken for, or the bank has the payment.
     """
     refunds = {row.key: row for row in Refund.objects.filter(key__in=[i.key for i in intents])}
     fresh = [intent for intent in intents if intent.key not in refunds]
@@ -83,6 +83,9 @@ def request_refunds(intents: Sequence[Intent]) -> dict[str, Refund]:
         return refunds
     with transaction.atomic():
         if _reserve(fresh) != len(fresh):
+            payments = Payment.objects.filter(pk__in=[intent.payment_id for intent in fresh])
+            if payments.filter(chargeback__in=BLOCKING).exists():
+                raise OverRefund("The buyer’s bank has this payment, so it can’t be refunded.")
             raise OverRefund("The payment has less than that left to give back.")
         made = Refund.objects.bulk_create(
             Refund(

@@ -10,7 +10,7 @@ from django.utils import timezone
 from payments import refunds
 from payments.models import Discrepancy, Payment, Refund
 from payments.tasks import handle_events, look_at_payments
-from resolution import cases, tasks
+from resolution import cases, tasks, timeline
 from resolution.models import Case
 from resolution.terms import Actor, Remedy, Verdict
 from tests.conftest import Later
@@ -71,6 +71,8 @@ def test_a_payment_refunded_in_full_elsewhere_voids_its_case(
     assert (case.state, case.outcome, case.money) == ("closed", "void", "")
     assert steps(case) == ["open_case", "notify_creator", "void"]
     assert case.events.get(step="void").data["why"] == "refunded"
+    last = timeline.entries(case, timeline.events_of(case, "buyer"), "buyer")[-1]
+    assert last.text == " All of the payment was refunded outside of this case."
     assert at_provider(sandbox, payment) == [ALL]
 
 
@@ -260,6 +262,32 @@ def test_a_refund_in_doubt_is_looked_for_but_not_repeated_while_the_bank_looks(
     case = now_at(waiting_case)
     assert (case.state, case.outcome) == ("closed", "void")
     assert len(sandbox.calls("refund.create")) == 1
+
+
+def test_a_refund_of_a_closed_case_that_the_bank_has_overtaken_is_put_before_staff(
+    waiting_case: Case, payment: Payment, creator: Actor, staff: Actor, sandbox: SandboxClient,
+    listening: str,
+) -> None:  # fmt: skip
+    opened, closed = BANK[payment.processor]
+    cases.take_step(waiting_case, "accept", creator)
+    work()
+    sent = now_at(waiting_case).refund
+    assert sent
+    sandbox.fail(sent.provider_id)
+    look_at_payments([payment.pk])
+    work()
+    cases.take_step(now_at(waiting_case), "retry_refund", staff)
+    sandbox.dispute(payment.charge_id)
+    told(opened)
+    sandbox.rule(payment.charge_id, "lost")
+    told(closed)
+    work()
+
+    case = now_at(waiting_case)
+    assert (case.state, case.money, case.waiting_on) == ("closed", "failed", "staff")
+    assert at_provider(sandbox, payment) == []
+    with pytest.raises(cases.StepRefused, match="bank has this payment"):
+        cases.take_step(case, "retry_refund", staff)
 
 
 def test_a_chargeback_of_what_was_refunded_already_is_a_discrepancy(

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import requests
 import stripe
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from payments import refunds, signatures, tasks, webhooks
@@ -300,6 +303,21 @@ def test_what_is_theirs_is_taken_in(sandbox: SandboxClient, listening: str) -> N
     assert list(kept) == [
         ("stripe", "evt_1", event("evt_1", {})), ("paypal", "WH-1", paypal_event("WH-1")),
     ]  # fmt: skip
+
+
+def test_taking_an_event_in_costs_one_statement(
+    sandbox: SandboxClient, listening: str, client: Client
+) -> None:
+    body = event("evt_1", {"id": "re_1"})
+    signed = sandbox.sign("stripe", body)
+
+    with CaptureQueriesContext(connection) as queries:
+        for _ in range(2):
+            client.post("/webhooks/stripe/", body, "application/json", headers=signed)
+
+    sent = [query["sql"].split()[0] for query in queries]
+    assert [verb for verb in sent if verb not in ("BEGIN", "COMMIT")] == ["INSERT", "INSERT"]
+    assert ProviderEvent.objects.count() == 1
 
 
 def stripe_header(body: str, secret: str = "whsec_tests", at: float = 0) -> str:
