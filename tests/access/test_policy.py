@@ -293,11 +293,15 @@ class World:
 
     def changes(self) -> tuple[Any, ...]:
         """What an act would leave behind."""
-        rules = list(Rule.objects.values_list("pk", "version", "position", "enabled"))
-        assigned = list(Case.objects.exclude(assigned_to=None).values_list("pk", "assigned_to"))
-        teams = list(TeamMember.objects.values_list("pk", "role"))
-        people = list(User.objects.values_list("email", "is_staff", "staff_role", "password"))
-        sent = list(Notification.objects.values_list("pk", "state"))
+        rules = list(
+            Rule.objects.order_by("pk").values_list("pk", "version", "position", "enabled")
+        )
+        assigned = list(Case.objects.order_by("pk").values_list("pk", "assigned_to"))
+        teams = list(TeamMember.objects.order_by("pk").values_list("pk", "role"))
+        people = list(
+            User.objects.order_by("pk").values_list("email", "is_staff", "staff_role", "password")
+        )
+        sent = list(Notification.objects.order_by("pk").values_list("pk", "state"))
         return Event.objects.count(), Refund.objects.count(), rules, assigned, teams, people, sent
 
     def args(self, label: str) -> list[Any]:
@@ -385,12 +389,14 @@ def outcome(world: World, method: str, label: str, person: str) -> str:
             answer = client.get(address)
         else:
             answer = client.post(address, world.data(label))
-        changed = method == "POST" and world.changes() != world.unchanged
+        to = answer.headers.get("Location", "")
+        turned_away = to.startswith(("/login/", "/admin/login/")) and "?next=" in to
+        looked_only = method == "GET" or turned_away or answer.status_code in (404, 405)
+        changed = not looked_only and world.changes() != world.unchanged
         transaction.set_rollback(True)
-    if answer.status_code == 302:
-        to = answer["Location"]
-        if to.startswith(("/login/", "/admin/login/")) and "?next=" in to:
-            return "in"
+    if turned_away:
+        return "in"
+    if to:
         return "done" if changed else "back"
     told = "ok" if answer.status_code == 200 else str(answer.status_code)
     return f"{told}!" if changed else told
