@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db.backends.postgresql.operations import DatabaseOperations
 from pytest_django import Settings
+from xdist.scheduler import LoadScopeScheduling
 
 from marketplace import clock
 
@@ -37,3 +38,19 @@ def later(settings: Settings, tmp_path: Path) -> Later:
     """Let time pass for every clock of the business: `later(timedelta(days=8))`."""
     settings.CLOCK_FILE = str(tmp_path / "clock")
     return clock.advance
+
+
+class OneWorkerForTheBrowser(LoadScopeScheduling):
+    """Shares tests out one by one, but those of tests/e2e together: they start the product once.
+
+    pytest-xdist 3.8 has `--dist loadgroup` for that, but writes the groups into the ids of tests,
+    and pytest 9.2 no longer lets it.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "e2e" if nodeid.startswith("tests/e2e/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerForTheBrowser:
+    return OneWorkerForTheBrowser(config, log)

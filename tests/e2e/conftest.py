@@ -14,14 +14,6 @@ from tests.e2e.stack import CHROMIUM, Stack, running_stack
 WIDE, NARROW = 1280, 390
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them in one worker, so that the product starts once."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
-            item.add_marker(pytest.mark.browser)
-
-
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
     if not CHROMIUM.exists():

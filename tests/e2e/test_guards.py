@@ -6,6 +6,7 @@ import pytest
 
 from tests.e2e.people import DANIEL, MAYA, NOT_RECEIVED
 
+pytestmark = pytest.mark.browser
 WORDS = "Nothing has come since I paid, neither by e-mail nor in my account."
 STORY = "I waited for two days before I wrote this, and nothing came."
 

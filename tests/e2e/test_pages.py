@@ -7,6 +7,7 @@ from tests.e2e.people import MAYA, PRIYA, SOFIA, Person
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
+pytestmark = pytest.mark.browser
 AXE = axe.Axe().axe_script
 EVERYTHING = {"resultTypes": ["violations"]}
 COLOURS = EVERYTHING | {"runOnly": ["color-contrast", "link-in-text-block"]}

@@ -18,6 +18,7 @@ from tests.e2e.people import (
     team_of,
 )
 
+pytestmark = pytest.mark.browser
 WORDS = "The page promised forty templates, and only nine of them are in the folder."
 BOTH_PROCESSORS = pytest.mark.parametrize("processor", ["stripe", "paypal"])
 
