@@ -152,6 +152,9 @@ def test_a_port_that_is_taken_is_named(running: Demo, tmp_path: Path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+@pytest.mark.skipif(
+    Path("/usr/bin/chromium").exists(), reason="tests/e2e start, use and stop the same demo"
+)
 def test_the_whole_demo_starts_can_be_used_and_stops_without_a_trace(tmp_path: Path):
     state = tmp_path / "state"
     environment = {"PATH": os.environ["PATH"], "VAR_DIR": str(state)}
