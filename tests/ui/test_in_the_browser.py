@@ -162,7 +162,7 @@ def test_a_form_is_sent_once(live_server, look):
     page.wait_for_timeout(250)  # for a second one, which must not come
 
     assert page.get_by_role("button", name="Send answer").get_attribute("aria-busy") == "true"
-    assert sent == ["POST"]
+    assert sent.count("POST") == 1  # beside what the page itself may still fetch
 
 
 def test_the_stock_administration_works_under_our_bar(live_server, look, django_user_model):
