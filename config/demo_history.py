@@ -44,7 +44,7 @@ from marketplace.models import Company, Membership, Product, TeamMember, User
 from notifications.models import Notification
 from payments import refunds
 from payments.models import Payment, Refund
-from resolution import cases, evidence
+from resolution import cases, evidence, sweeps
 from resolution.actors import as_buyer, as_creator, as_staff
 from resolution.models import Attachment, Case, Event, Rule
 from resolution.terms import SYSTEM, Actor, State, Verdict
@@ -137,7 +137,7 @@ class History:
                 return
             self.swept = due
             self._go_to(due + timedelta(seconds=14))
-            cases.sweep()
+            sweeps.sweep()
             self._send_refunds()
 
     # ── Who, what, and for how much ───────────────────────────────────────────────────────────────
@@ -229,7 +229,7 @@ class History:
     def _open(self, story: Story, payment: Payment) -> None:
         case = self._open_case(story, payment)
         self._soon(seconds=4)
-        cases.advance([case.pk])
+        sweeps.advance([case.pk])
         self._send_refunds(fails=story.refund_fails)
         self._go_on(case, story, 0)
 
@@ -270,7 +270,7 @@ class History:
         )
         self._soon(seconds=5)
         self._send_refunds(fails=story.refund_fails)
-        cases.advance([case.pk])
+        sweeps.advance([case.pk])
         self._go_on(case, story, number + 1)
 
     def _actor(self, case: Case, story: Story, act: Act) -> Actor:
@@ -332,9 +332,9 @@ class History:
 
     def _notice(self, refund_id: int) -> None:
         for case_id in Case.objects.filter(refund=refund_id).values_list("pk", flat=True):
-            cases.notice_refund(case_id)
+            sweeps.notice_refund(case_id)
             self._soon(seconds=2)
-            cases.advance([case_id])
+            sweeps.advance([case_id])
 
     def _become_quiet(self) -> None:
         """Let arrive what is still on its way, and the sweeps find nothing more to do."""
@@ -345,7 +345,7 @@ class History:
             self._send_refunds()
             while self.queue:
                 heapq.heappop(self.queue)[2]()
-            if not cases.sweep():
+            if not sweeps.sweep():
                 return
 
     # ── Messages ──────────────────────────────────────────────────────────────────────────────────

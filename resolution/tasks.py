@@ -4,14 +4,14 @@ from celery import shared_task
 
 from notifications import outbox
 from payments import refunds
-from resolution import cases, evidence, messages
+from resolution import evidence, messages, sweeps
 from resolution.models import Case
 
 
 @shared_task
 def advance(case_ids: list[int]) -> None:
     """Take whatever step of the system's is due on these cases."""
-    cases.advance(case_ids)
+    sweeps.advance(case_ids)
 
 
 @shared_task
@@ -19,16 +19,16 @@ def carry_out(refund_id: int) -> None:
     """Bring a refund a step further at its provider, and tell it on the case's timeline."""
     refunds.send(refund_id)
     for case_id in Case.objects.filter(refund=refund_id).values_list("pk", flat=True):
-        cases.notice_payment(case_id)
-        cases.notice_refund(case_id)
+        sweeps.notice_payment(case_id)
+        sweeps.notice_refund(case_id)
 
 
 @shared_task
 def notice_payment(payment_id: int) -> None:
     """Let a payment's case know what has become of it at the provider."""
     for case_id in Case.objects.filter(payment=payment_id).values_list("pk", flat=True):
-        cases.notice_payment(case_id)
-        cases.notice_refund(case_id)
+        sweeps.notice_payment(case_id)
+        sweeps.notice_refund(case_id)
 
 
 @shared_task
@@ -41,11 +41,11 @@ def deliver() -> None:
 @shared_task
 def sweep_cases() -> None:
     """Find the cases whose time has come, and those whose payment or refund has news."""
-    cases.sweep()
-    for case_id in cases.with_news_of_payments():
-        cases.notice_payment(case_id)
-    for case_id in cases.with_news_of_refunds():
-        cases.notice_refund(case_id)
+    sweeps.sweep()
+    for case_id in sweeps.with_news_of_payments():
+        sweeps.notice_payment(case_id)
+    for case_id in sweeps.with_news_of_refunds():
+        sweeps.notice_refund(case_id)
 
 
 @shared_task

@@ -65,8 +65,13 @@ class Entry:
 
 
 def events_of(case: Case, reader: str) -> list[Event]:
-    """The events that a reader may see, in order, with their actors and files: two queries."""
-    events = case.events.select_related("actor").prefetch_related("attachments").order_by("seq")
+    """The events that a reader may see, in order, with their actors and files: two queries.
+
+    Only those that the case as it was read knows of: what came since would contradict the rest of
+    the page.
+    """
+    known = case.events.filter(seq__lte=case.last_seq)
+    events = known.select_related("actor").prefetch_related("attachments").order_by("seq")
     if reader != STAFF:
         events = events.filter(staff_only=False)
     return list(events)

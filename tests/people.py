@@ -10,7 +10,7 @@ import pytest
 from marketplace import clock
 from marketplace.models import Company, Membership, Product, TeamMember, User
 from payments.models import Payment
-from resolution import cases
+from resolution import cases, sweeps
 from resolution.actors import as_buyer, as_creator, as_staff
 from resolution.models import Case
 from resolution.terms import Actor
@@ -120,7 +120,7 @@ def case(payment: Payment, bea: User) -> Case:
 @pytest.fixture
 def waiting_case(case: Case) -> Case:
     """A case that waits for cleo's answer."""
-    cases.advance([case.pk])
+    sweeps.advance([case.pk])
     return Case.objects.get(pk=case.pk)
 
 

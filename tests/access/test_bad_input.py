@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from marketplace.models import Company, User
-from resolution import cases
+from resolution import cases, sweeps
 from resolution.models import Case, Rule
 from resolution.terms import Actor
 from tests.people import MakePayment
@@ -74,7 +74,7 @@ def forms(
         case = cases.open_case(
             payment, bea, reason="fraudulent", message="Not me at all.", asked_minor=1200
         )
-        cases.advance([case.pk])
+        sweeps.advance([case.pk])
         for step, actor in steps:
             cases.take_step(case, step, actor, message="Why?")
         return Case.objects.get(pk=case.pk)

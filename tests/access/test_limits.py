@@ -7,7 +7,7 @@ from pytest_django import Settings
 
 from marketplace.models import TeamMember
 from payments.models import Refund
-from resolution import cases
+from resolution import cases, sweeps
 from resolution.actors import as_buyer, as_creator, as_staff
 from resolution.models import Case
 from resolution.terms import Actor, Remedy, Verdict
@@ -19,7 +19,7 @@ def _case(payment: Any, asked_minor: int) -> Case:
         payment, payment.buyer, reason="not_as_described", message="It is another one.",
         asked_minor=asked_minor,
     )  # fmt: skip
-    cases.advance([case.pk])
+    sweeps.advance([case.pk])
     return Case.objects.get(pk=case.pk)
 
 

@@ -28,7 +28,7 @@ from notifications.models import Notification
 from payments import credits, refunds
 from payments.gateways import RefundAnswer
 from payments.models import Discrepancy, ProviderEvent, Refund
-from resolution import cases, messages
+from resolution import cases, messages, sweeps
 from resolution.actors import as_buyer
 from resolution.models import Attachment, Case, Event, Rule
 from resolution.terms import Actor, Remedy, Verdict
@@ -256,7 +256,7 @@ class World:
         self.failed = self.walked(("accept", creator, {}))
         assert self.failed.refund
         refunds.settle(self.failed.refund.pk, RefundAnswer("", "failed"), token=None)
-        cases.notice_refund(self.failed.pk)
+        sweeps.notice_refund(self.failed.pk)
         self.failed.refresh_from_db()
         self.rule = Rule.objects.create(
             company=company, name="All", reasons=["fraudulent"], message="Sorry.", position=1
@@ -290,7 +290,7 @@ class World:
         case = cases.open_case(
             payment, self.bea, reason="fraudulent", message="Not me.", asked_minor=4000
         )
-        cases.advance([case.pk])
+        sweeps.advance([case.pk])
         for step, actor, more in steps:
             cases.take_step(case, step, actor, **more)
         return Case.objects.get(pk=case.pk)

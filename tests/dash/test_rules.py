@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from marketplace.models import Company, Product, User
-from resolution import cases, rules
+from resolution import cases, rules, sweeps
 from resolution.models import Case, Rule
 from tests.people import MakePayment
 
@@ -359,7 +359,7 @@ def test_the_list_says_what_each_rule_refunded(
         case = cases.open_case(
             make_payment(), bea, reason="not_as_described", message="No.", asked_minor=2000
         )
-        cases.advance([case.pk])
+        sweeps.advance([case.pk])
 
     with CaptureQueriesContext(connection) as queries:
         html = text_of(dash.get(RULES))

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from marketplace.models import TeamMember, User
-from resolution import cases
+from resolution import cases, sweeps
 from resolution.models import Attachment, Case
 from resolution.terms import Actor, Remedy, Verdict
 from tests.conftest import Later
@@ -200,7 +200,7 @@ def test_an_appeal_that_comes_too_late_keeps_its_text(
 ) -> None:
     case = take(("deny", creator))
     later(timedelta(days=7, minutes=1))
-    cases.sweep()
+    sweeps.sweep()
 
     response = send(beas_browser, case, "appeal", message="I have only now seen this.")
 

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from payments import refunds
 from payments.gateways import RefundAnswer
-from resolution import cases, words
+from resolution import cases, sweeps, words
 from resolution.models import Case, Rule
 from resolution.terms import SYSTEM, Actor, Party, Remedy, Verdict
 from resolution.timeline import Entry, entries, events_of
@@ -56,7 +56,7 @@ class Stories:
 
     def _silence(self) -> None:
         self.later(timedelta(days=7, minutes=1))
-        cases.sweep()
+        sweeps.sweep()
 
     def _denied(self) -> None:
         self.take("deny", "creator")
@@ -97,7 +97,7 @@ class Stories:
 
     def _arrived(self) -> None:
         self._settle("succeeded")
-        cases.sweep()
+        sweeps.sweep()
 
     def _failed(self) -> None:
         self._settle("failed")
@@ -106,18 +106,18 @@ class Stories:
         refund = self.case.refund
         assert refund
         refunds.settle(refund.pk, RefundAnswer(f"re_{refund.pk}", state), token=None)
-        cases.notice_refund(self.pk)
+        sweeps.notice_refund(self.pk)
 
     def _retried(self) -> None:
         self.take("retry_refund", "staff")
 
     def _credited(self) -> None:
         self.take("credit_instead", "staff")
-        cases.sweep()
+        sweeps.sweep()
 
     def _paid_by_hand(self) -> None:
         self.take("mark_paid", "staff", reference="W-17")
-        cases.sweep()
+        sweeps.sweep()
 
     def _withdrawn(self) -> None:
         self.take("withdraw", "buyer")
@@ -410,7 +410,7 @@ def test_an_automatic_refund_says_so(case: Case) -> None:
         company=case.company, name="All of it", position=1, reasons=["not_as_described"],
         message="Sorry, {{ first_name }}.",
     )  # fmt: skip
-    cases.advance([case.pk])
+    sweeps.advance([case.pk])
 
     now = Case.objects.get(pk=case.pk)
     told_first = entries(now, events_of(now, "buyer"), "buyer")[1]

@@ -21,7 +21,7 @@ from notifications.outbox import Composed
 from payments import refunds
 from payments.gateways import RefundAnswer
 from payments.models import Payment
-from resolution import cases, messages, tasks
+from resolution import cases, messages, sweeps, tasks
 from resolution.actors import as_creator
 from resolution.models import Attachment, Case, Event, Rule
 from resolution.terms import SYSTEM, Actor, Party, Remedy, Verdict
@@ -85,7 +85,7 @@ def answer(case: Case, state: Literal["succeeded", "failed"]) -> None:
     refund = now_at(case).refund
     assert refund
     refunds.settle(refund.pk, RefundAnswer(f"re_{next(numbers)}", state), token=None)
-    cases.notice_refund(case.pk)
+    sweeps.notice_refund(case.pk)
 
 
 def lines_of(text: str) -> str:
@@ -124,7 +124,7 @@ def test_every_step_is_told_in_whole_sentences_to_each_side_it_concerns(
             reason="not_as_described", message="It is not what the page says.", asked_minor=6400,
         )  # fmt: skip
         if advanced:
-            cases.advance([case.pk])
+            sweeps.advance([case.pk])
         return case
 
     long = opened()
@@ -143,7 +143,7 @@ def test_every_step_is_told_in_whole_sentences_to_each_side_it_concerns(
     accepted = opened()
     walk(accepted, ("accept", creator))
     answer(accepted, "succeeded")
-    cases.sweep()
+    sweeps.sweep()
     Rule.objects.create(
         company=long.company, name="All of it", position=1, reasons=["not_as_described"],
         message="Hi {{ first_name }}.",
@@ -151,25 +151,25 @@ def test_every_step_is_told_in_whole_sentences_to_each_side_it_concerns(
     answer(opened(), "failed")
     by_hand = Case.objects.latest("pk")
     walk(by_hand, ("mark_paid", staff))
-    cases.sweep()
+    sweeps.sweep()
     Rule.objects.all().delete()
     stopped = opened()
     walk(stopped, ("freeze", SYSTEM), ("resume", SYSTEM), ("withdraw", buyer))
     walk(opened(), ("freeze", SYSTEM), ("void", SYSTEM))
     silent, credited, half, whole = (opened() for _ in range(4))
     later(timedelta(days=7, minutes=1))
-    cases.sweep()
+    sweeps.sweep()
     walk(silent, ("ask_party", staff, Party.BUYER))
     walk(credited, ("decide", staff, CREDITS), ("accept_decision", buyer))
     walk(half, ("decide", staff, HALF), ("accept_decision", creator))
     walk(whole, ("decide", staff, ALL), ("accept_decision", creator))
     later(timedelta(days=7, minutes=1))
-    cases.sweep()
+    sweeps.sweep()
     walk(silent, ("appeal", buyer), ("ask_party", staff, Party.CREATOR))
     later(timedelta(days=7, minutes=1))
-    cases.sweep()
+    sweeps.sweep()
     walk(silent, ("decide_final", other_staff, NONE))
-    cases.sweep()
+    sweeps.sweep()
 
     rows = list(Notification.objects.order_by("pk"))
     composed = messages.compose(rows)
@@ -216,7 +216,7 @@ def test_a_batch_of_any_size_takes_the_same_few_queries(
             case = cases.open_case(
                 make_payment(), bea, reason="fraudulent", message="Not me.", asked_minor=6400
             )
-            cases.advance([case.pk])
+            sweeps.advance([case.pk])
         return list(Notification.objects.select_related("recipient"))
 
     counts = []
@@ -251,7 +251,7 @@ def test_a_new_case_tells_the_creator_what_is_asked_and_until_when(
     case = cases.open_case(
         payment, bea, reason="product_not_received", message="Nothing came.", asked_minor=5000
     )
-    cases.advance([case.pk])
+    sweeps.advance([case.pk])
 
     said = told(case, "notify_creator", cleo)
 
@@ -294,7 +294,7 @@ def test_the_buyer_reads_the_date_in_their_own_zone_and_as_it_was_then(
     in_july: None, case: Case, bea: User, creator: Actor, buyer: Actor
 ) -> None:
     User.objects.filter(pk=bea.pk).update(time_zone="Asia/Kolkata")
-    cases.advance([case.pk])
+    sweeps.advance([case.pk])
     cases.take_step(now_at(case), "request_info", creator, message="Which calls?")
     cases.take_step(now_at(case), "reply", buyer, message="The first.")
     cases.take_step(now_at(case), "accept", creator)
@@ -421,7 +421,7 @@ def test_markup_and_line_breaks_in_names_and_messages_are_harmless(
     case = cases.open_case(
         payment, bea, reason="fraudulent", message="<img src=x>\n{{ 7 }} & so on", asked_minor=6400
     )
-    cases.advance([case.pk])
+    sweeps.advance([case.pk])
 
     said = told(case, "notify_creator", cleo)
 

@@ -13,7 +13,7 @@ from notifications.models import Notification
 from payments import refunds
 from payments.gateways import RefundAnswer
 from payments.models import CreditEntry, Payment, Refund
-from resolution import cases
+from resolution import cases, sweeps
 from resolution.actors import as_buyer, as_creator, as_staff
 from resolution.cases import CaseChanged, NotAllowed, StepRefused
 from resolution.models import Case, Event
@@ -103,11 +103,11 @@ def test_a_case_opened_twice_by_the_same_form_is_one_case(payment: Payment, bea:
 def test_the_seventh_day_ends_to_the_second(waiting_case: Case, later: Later) -> None:
     assert waiting_case.due_at
     later(waiting_case.due_at - datetime.now(UTC) - timedelta(seconds=5))
-    cases.sweep()
+    sweeps.sweep()
     assert now_at(waiting_case).state == "awaiting_creator"
 
     later(timedelta(seconds=6))
-    cases.sweep()
+    sweeps.sweep()
 
     assert now_at(waiting_case).state == "escalated"
 
@@ -120,7 +120,7 @@ def test_a_buyer_who_does_not_answer_staff_loses_and_may_appeal(
     cases.take_step(now_at(case), "ask_party", staff, message="When?", asks=Party.BUYER)
     later(timedelta(days=7, minutes=1))
 
-    cases.sweep()
+    sweeps.sweep()
 
     case = now_at(case)
     assert (case.state, case.remedy, case.final) == ("decided", "none", False)
@@ -135,7 +135,7 @@ def test_a_creator_who_does_not_answer_staff_lets_the_review_go_on(
     cases.take_step(now_at(case), "ask_party", staff, message="When?", asks=Party.CREATOR)
     later(timedelta(days=7, minutes=1))
 
-    cases.sweep()
+    sweeps.sweep()
 
     case = now_at(case)
     assert (case.state, case.waiting_on) == ("escalated", "staff")
@@ -209,7 +209,7 @@ def test_agents_decide_up_to_their_limit(
         case = cases.open_case(
             payment, bea, reason="fraudulent", message="Not me.", asked_minor=amount
         )
-        cases.advance([case.pk])
+        sweeps.advance([case.pk])
         denied(case, creator)
         cases.take_step(now_at(case), "appeal", buyer, message="But.")
         open_to.append("decide" in cases.steps_for(now_at(case), agent))
@@ -236,12 +236,12 @@ def test_a_refund_that_fails_comes_to_staff_and_can_become_credits(
     cases.take_step(waiting_case, "accept", creator)
     refund = Refund.objects.get()
     refunds.settle(refund.pk, RefundAnswer("re_1", "failed", "expired_card"), token=None)
-    cases.notice_refund(waiting_case.pk)
+    sweeps.notice_refund(waiting_case.pk)
     case = now_at(waiting_case)
     assert (case.money, case.waiting_on) == ("failed", "staff")
 
     cases.take_step(case, "credit_instead", staff, message="The card is gone.")
-    cases.sweep()
+    sweeps.sweep()
 
     case = now_at(case)
     assert (case.state, case.money) == ("closed", "arrived")
@@ -255,7 +255,7 @@ def test_a_refund_that_fails_can_be_tried_again(
     cases.take_step(waiting_case, "accept", creator)
     first = Refund.objects.get()
     refunds.settle(first.pk, RefundAnswer("re_1", "failed"), token=None)
-    cases.notice_refund(waiting_case.pk)
+    sweeps.notice_refund(waiting_case.pk)
 
     cases.take_step(now_at(waiting_case), "retry_refund", staff)
 
@@ -270,7 +270,7 @@ def test_a_frozen_case_refunds_nothing_and_goes_on_where_it_stopped(
     assert due
     cases.take_step(waiting_case, "freeze", SYSTEM)
     later(timedelta(days=30))
-    cases.sweep()
+    sweeps.sweep()
     assert now_at(waiting_case).state == "awaiting_creator"
     with pytest.raises(StepRefused):
         cases.take_step(now_at(waiting_case), "accept", creator)
@@ -351,11 +351,11 @@ def test_two_sweeps_at_once_escalate_each_case_once(
         cases.open_case(make_payment(), bea, reason="fraudulent", message="x", asked_minor=100)
         for _ in range(12)
     ]
-    cases.advance([case.pk for case in opened])
+    sweeps.advance([case.pk for case in opened])
     later(timedelta(days=7, minutes=1))
 
-    together(cases.sweep, cases.sweep, cases.sweep)
-    cases.sweep()
+    together(sweeps.sweep, sweeps.sweep, sweeps.sweep)
+    sweeps.sweep()
 
     assert Event.objects.filter(step="escalate").count() == 12
     assert set(Case.objects.values_list("state", flat=True)) == {"escalated"}
@@ -384,7 +384,7 @@ def test_a_batch_takes_the_same_rules_with_few_queries(
         cases.open_case(make_payment(), bea, reason="fraudulent", message="x", asked_minor=100).pk
         for _ in range(30)
     ]
-    cases.advance(opened)
+    sweeps.advance(opened)
     later(timedelta(days=7, minutes=1))
 
     with django_assert_max_num_queries(8):  # type: ignore[attr-defined]

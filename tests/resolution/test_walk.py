@@ -6,7 +6,7 @@ from notifications.models import Notification
 from payments import credits, refunds
 from payments.gateways import RefundAnswer
 from payments.models import Payment, Refund
-from resolution import cases
+from resolution import cases, sweeps
 from resolution.models import Case, Rule
 from resolution.terms import Actor, Party, Remedy, Verdict
 from tests.conftest import Later
@@ -25,8 +25,8 @@ def arrive(case: Case) -> None:
     refund = now_at(case).refund
     assert refund
     refunds.settle(refund.pk, RefundAnswer(f"re_{refund.pk}", "succeeded"), token=None)
-    cases.notice_refund(case.pk)
-    cases.sweep()
+    sweeps.notice_refund(case.pk)
+    sweeps.sweep()
 
 
 def steps(case: Case) -> list[str]:
@@ -78,8 +78,8 @@ def test_silence_brings_it_to_staff_who_give_credits(
     waiting_case: Case, buyer: Actor, staff: Actor, later: Later
 ) -> None:
     later(timedelta(days=7, minutes=1))
-    cases.sweep()
-    cases.sweep()
+    sweeps.sweep()
+    sweeps.sweep()
     case = now_at(waiting_case)
     assert (case.state, case.waiting_on, case.review_reason) == (
         "escalated", "staff", "creator_silent",
@@ -87,7 +87,7 @@ def test_silence_brings_it_to_staff_who_give_credits(
     cases.take_step(case, "decide", staff, message="Nobody answered.", verdict=CREDITS)
     assert now_at(case).waiting_on == Party.BUYER
     later(timedelta(days=7, minutes=1))
-    cases.sweep()
+    sweeps.sweep()
 
     assert buyer.user
     assert credits.balances(buyer.user) == [("USD", 6400)]
@@ -103,7 +103,7 @@ def test_a_rule_refunds_with_its_message(case: Case, creator: Actor) -> None:
         message="Hi {{ first_name }}, {{ amount }} goes back to your {{ method }}.",
     )  # fmt: skip
 
-    cases.advance([case.pk])
+    sweeps.advance([case.pk])
 
     event = case.events.get(step="auto_refund")
     assert event.message == "Hi Bea, $64.00 goes back to your Visa ending 4242."
@@ -115,7 +115,7 @@ def test_a_denial_that_nobody_appeals_closes_without_a_refund(
 ) -> None:
     cases.take_step(waiting_case, "deny", creator, message="It is as the page says.")
     later(timedelta(days=7, minutes=1))
-    cases.sweep()
+    sweeps.sweep()
 
     case = now_at(waiting_case)
     assert (case.state, case.outcome) == ("closed", "creator_won")

@@ -12,7 +12,7 @@ from django.urls import reverse
 from marketplace.models import User
 from payments import refunds
 from payments.gateways import RefundAnswer
-from resolution import cases
+from resolution import cases, sweeps
 from resolution.models import Case
 from resolution.terms import Actor, Remedy, Verdict
 from tests.conftest import Later
@@ -111,12 +111,12 @@ def failed(escalated: Case, staff: Actor, later: Later) -> Case:
     """Sam ordered a refund, nobody appealed, and the provider refused it for good."""
     cases.take_step(escalated, "decide", staff, message=WHY, verdict=Verdict(Remedy.REFUND, 6400))
     later(timedelta(days=8))
-    cases.sweep()
+    sweeps.sweep()
     refund = now_at(escalated).refund
     assert refund
     answer = RefundAnswer("", "failed", failure_code="expired", failure_message="Card expired.")
     refunds.settle(refund.pk, answer, token=None)
-    cases.notice_refund(escalated.pk)
+    sweeps.notice_refund(escalated.pk)
     return now_at(escalated)
 
 
@@ -133,7 +133,7 @@ def make_waiting(make_payment: MakePayment, bea: User, creator: Actor, buyer: Ac
             payment, bea, reason="not_as_described", message="It is not what the page says.",
             asked_minor=payment.amount_minor,
         )  # fmt: skip
-        cases.advance([case.pk])
+        sweeps.advance([case.pk])
         cases.take_step(case, "deny", creator, message="It is.")
         cases.take_step(case, "appeal", buyer, message="It is not.")
         return now_at(case)

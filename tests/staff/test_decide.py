@@ -9,7 +9,7 @@ from marketplace.models import TeamMember, User
 from notifications.models import Notification
 from payments import credits
 from payments.models import Payment, Refund
-from resolution import cases
+from resolution import cases, sweeps
 from resolution.models import Case, Event
 from resolution.terms import Actor
 from tests.conftest import Later
@@ -444,7 +444,7 @@ def test_similar_cases_are_counted_by_how_they_ended(
         cases.take_step(make_waiting(), "decide", other_staff, message="Seen.", verdict=verdict)
     make_waiting(amount_minor=900)
     later(timedelta(days=8))
-    cases.sweep()
+    sweeps.sweep()
     case = make_waiting()
 
     similar = at_sams.get(page_of(case)).context["similar"]
