@@ -59,6 +59,10 @@ MAX_FILE_BYTES = env.whole("MAX_FILE_BYTES", 25 * 2**20, least=1)
 # Whole units by currency; sums in a currency that is not named here are over every limit.
 SUPPORT_ACCEPT_LIMIT = env.amounts("SUPPORT_ACCEPT_LIMIT", "USD 50, EUR 50, GBP 40, JPY 7500")
 AGENT_DECIDE_LIMIT = env.amounts("AGENT_DECIDE_LIMIT", "USD 250, EUR 250, GBP 200, JPY 37500")
+# Over this one person proposes and another, of finance, approves.
+SECOND_APPROVAL_LIMIT = env.amounts(
+    "SECOND_APPROVAL_LIMIT", "USD 1000, EUR 1000, GBP 800, JPY 150000"
+)
 CLOCK_FILE = env.text("CLOCK_FILE", "") or None  # seconds that the demo and the tests are ahead
 SWEEP_SECONDS = env.whole("SWEEP_SECONDS", 5 if DEMO else 20, least=1)
 

@@ -18,13 +18,13 @@ from django.db import connection, transaction
 
 from marketplace import clock
 from marketplace.doorbell import ring
-from marketplace.models import TeamMember, User
+from marketplace.models import Membership, TeamMember, User
 from notifications.models import Notification
 from payments import credits, refunds
 from payments.models import Payment, Refund
 from payments.money import format_money
 from resolution import eligibility
-from resolution.lifecycle import Lifecycle, may_award
+from resolution.lifecycle import IN_REVIEW, Lifecycle, may_award, takes_two
 from resolution.models import Attachment, Case, Event
 from resolution.terms import (
     SYSTEM,
@@ -44,7 +44,9 @@ log = logging.getLogger(__name__)
 
 BATCH = 1000
 MONEY_BACK = ("auto_refund", "accept")
-NOT_A_CHANGE = ("comment", "note")
+BY_STAFF = ("decide", "decide_final", "decide_final_alone")
+AFTER_FAILURE = ("retry_refund", "credit_instead", "mark_paid")
+NOT_A_CHANGE = ("comment", "note", "propose", "decline_proposal")
 
 
 class StepRefused(Exception):
@@ -165,6 +167,8 @@ def take_step(
     verdict: Verdict | None = None,
     asks: Party | None = None,
     reference: str = "",
+    proposes: str = "",
+    ends_membership: bool = False,
     facts: dict[str, Any] | None = None,
     files: Sequence[Attachment] = (),
     form_key: UUID | None = None,
@@ -176,7 +180,7 @@ def take_step(
     on the page where the person decided. Raises CaseChanged when the case has moved on since,
     NotAllowed when the step is not the actor's, StepRefused for any other reason not to.
     """
-    act = Act(actor, message, verdict, asks, reference, facts or {})
+    act = Act(actor, message, verdict, asks, reference, proposes, ends_membership, facts or {})
     with transaction.atomic():
         locked = _lock([case.pk], step, skip_locked=False)
         if not locked:
@@ -243,7 +247,7 @@ def _lock(case_ids: Sequence[int], step: str, *, skip_locked: bool) -> list[Case
     return list(
         rows.filter(pk__in=case_ids)
         .select_for_update(no_key=True, skip_locked=skip_locked, of=("self",))
-        .select_related("payment", "refund", "buyer", "company", "product")
+        .select_related("payment", "refund", "buyer", "company", "product", "proposed_by")
         .order_by("pk")
     )
 
@@ -278,6 +282,9 @@ def _run(
     if effects.words == Words.REQUIRED and not message:
         raise StepRefused("Write a message first.")
     act = replace(act, message=message, verdict=_verdict(case, step, act))
+    if step == "propose":
+        act = replace(act, proposes=_proposed_step(case, act))
+    proposer = _proposer(case, step, act)
     before, due_before = case.state, case.due_at
     getattr(case, step)(act)
     if effects.waits_on is not None:
@@ -306,6 +313,10 @@ def _run(
     taken = _Taken(case, act, event, files)
     if effects.moves_money:
         _move_money(taken, again=step in ("retry_refund", "credit_instead"))
+    if proposer:
+        taken.act = replace(act, facts={**act.facts, "proposed_by": proposer.public_id})
+    if act.ends_membership:
+        _end_membership(taken, now)
     event.data = _facts_of(taken, moved=ticking != Clock.KEEP or case.due_at != due_before)
     event.hash = case.last_hash = event.digest(case.public_id, files)
     return taken
@@ -326,10 +337,67 @@ def _verdict(case: Case, step: str, act: Act) -> Verdict | None:
         most = left + (held.amount_minor if held else 0)
         if not 0 < act.verdict.amount_minor <= most:
             raise StepRefused(f"You can award {format_money(most, case.currency)} at most.")
-        if not may_award(act.actor, act.verdict.amount_minor, case.currency):
+        if step != "propose" and not may_award(act.actor, act.verdict.amount_minor, case.currency):
             given = format_money(act.verdict.amount_minor, case.currency)
-            raise StepRefused(f"{given} is more than an agent can award. Finance can.")
+            raise StepRefused(f"{given} is more than an agent can award. Propose it to finance.")
+    if step == "propose" and act.proposes in AFTER_FAILURE:
+        gives_credits = act.proposes == "credit_instead"
+        return Verdict(Remedy.CREDIT if gives_credits else Remedy.REFUND, case.remedy_minor)
     return act.verdict
+
+
+def _proposed_step(case: Case, act: Act) -> str:
+    """The step that a proposal stands for, given where the case is."""
+    if case.state in IN_REVIEW:
+        if act.verdict is None:
+            raise StepRefused("Say what you would decide.")
+        return "decide" if case.state == State.ESCALATED else "decide_final"
+    if act.proposes not in AFTER_FAILURE:
+        raise StepRefused("Say what you would do about the refund.")
+    return act.proposes
+
+
+def _proposer(case: Case, step: str, act: Act) -> User | None:
+    """Who proposed what is now approved. Raises StepRefused where it takes two and there is one.
+
+    Over the limit a decision, and settling a failed refund, counts only when somebody else has
+    proposed exactly that.
+    """
+    if step not in (*BY_STAFF, *AFTER_FAILURE):
+        return None
+    kind = Remedy.CREDIT if step == "credit_instead" else case.remedy
+    verdict = act.verdict or Verdict(Remedy(kind), case.remedy_minor)
+    named = "decide_final" if step == "decide_final_alone" else step
+    wanted = (named, verdict.remedy, verdict.amount_minor)
+    same = wanted == (case.proposed_step, case.proposed_remedy, case.proposed_minor)
+    if same and case.proposed_by and case.proposed_by_id != act.actor.user_id:
+        return case.proposed_by
+    if takes_two(verdict.amount_minor, case.currency):
+        given = format_money(verdict.amount_minor, case.currency)
+        if case.proposed_by_id is None:
+            raise StepRefused(
+                f"{given} takes two people. Propose it; somebody else of finance can approve it."
+            )
+        if not same:
+            raise StepRefused(
+                f"{given} takes two people, and what is proposed is something else. "
+                "Approve it as it is, or propose this instead."
+            )
+        raise StepRefused("You proposed this yourself. Somebody else of finance has to approve it.")
+    return None
+
+
+def _end_membership(taken: _Taken, now: datetime) -> None:
+    """End what the payment paid for, because its money goes back; it stays ended."""
+    if taken.event.step != "accept":
+        raise StepRefused("A membership ends only when the request is accepted.")
+    ended = (
+        Membership.objects.filter(pk=taken.case.payment.membership_id or 0)
+        .exclude(status=Membership.Status.ENDED)
+        .update(status=Membership.Status.ENDED, ends_at=now, renews_at=None)
+    )
+    if ended:
+        taken.act = replace(taken.act, facts={**taken.act.facts, "membership_ended": True})
 
 
 def _set_clock(case: Case, ticking: Clock, now: datetime) -> None:
@@ -420,6 +488,8 @@ def _facts_of(taken: _Taken, *, moved: bool) -> dict[str, Any]:
             facts["looked_at"] = list(act.verdict.looked_at)
     elif taken.event.step in ("retry_refund", "credit_instead"):
         facts |= {"amount_minor": case.remedy_minor, "currency": case.currency}
+    if act.proposes:
+        facts["proposes"] = act.proposes
     if act.asks:
         facts["asks"] = act.asks
     if act.reference:

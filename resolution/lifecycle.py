@@ -91,6 +91,16 @@ def money_failed(case: "Lifecycle") -> bool:
     return case.money == Money.FAILED
 
 
+def decidable(case: "Lifecycle") -> bool:
+    """There is something for staff to decide: a review, or a refund that failed."""
+    return case.state in IN_REVIEW or money_failed(case)
+
+
+def proposal_stands(case: "Lifecycle") -> bool:
+    """Somebody of the staff has proposed what to do."""
+    return case.proposed_by_id is not None
+
+
 def buyer_silent(case: "Lifecycle") -> bool:
     """The question was the buyer's to answer."""
     return case.waiting_on == BUYER
@@ -158,6 +168,16 @@ def did_not_decide_first(case: "Lifecycle", actor: Actor) -> bool:
     return actor.user_id != case.first_decider_id
 
 
+def may_propose(case: "Lifecycle", actor: Actor) -> bool:
+    """Anybody of the staff, but not for the final review of their own decision."""
+    return case.state != APPEALED or did_not_decide_first(case, actor)
+
+
+def may_decline(case: "Lifecycle", actor: Actor) -> bool:
+    """Whoever proposed it, or finance."""
+    return handles_money(case, actor) or actor.user_id == case.proposed_by_id
+
+
 def decided_first(case: "Lifecycle", actor: Actor) -> bool:
     """They made the decision that is appealed."""
     return actor.user_id == case.first_decider_id
@@ -166,6 +186,11 @@ def decided_first(case: "Lifecycle", actor: Actor) -> bool:
 def handles_money(case: "Lifecycle", actor: Actor) -> bool:
     """Staff of finance."""
     return actor.role == User.StaffRole.FINANCE
+
+
+def takes_two(minor: int, currency: str) -> bool:
+    """Whether so much moves only when one person proposes it and another of finance approves."""
+    return minor > limit_in(currency, settings.SECOND_APPROVAL_LIMIT)
 
 
 decides = by(STAFF, when=[impartial, within_agent_limit])
@@ -240,6 +265,12 @@ class Lifecycle(models.Model):
     denial_appealed = models.BooleanField(default=False)
     buyer_accepted = models.BooleanField(default=False)
     creator_accepted = models.BooleanField(default=False)
+    proposed_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, db_index=False, related_name="cases_proposed"
+    )
+    proposed_step = models.CharField(max_length=24, default="")
+    proposed_remedy = models.CharField(max_length=8, choices=Remedy.choices, default="")
+    proposed_minor = models.BigIntegerField(default=0)
     frozen_at = models.DateTimeField(null=True)
     decided_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
@@ -252,6 +283,7 @@ class Lifecycle(models.Model):
     currency: str
     asked_minor: int
     first_decider_id: int | None
+    proposed_by_id: int | None
     as_of: datetime
     """The moment by which guards judge: the door takes the database's, a page the clock's."""
 
@@ -278,6 +310,11 @@ class Lifecycle(models.Model):
         self.outcome = Outcome.CREATOR_WON if self.remedy == Remedy.NONE else Outcome.BUYER_WON
         self.decided_by, self.decided_at, self.final = act.actor.party, self.as_of, final
         self.review_reason = ReviewReason.NONE
+        self._drop_proposal()
+
+    def _drop_proposal(self) -> None:
+        self.proposed_by, self.proposed_step = None, ""
+        self.proposed_remedy, self.proposed_minor = "", 0
 
     # ── Opening ───────────────────────────────────────────────────────────────────────────────────
 
@@ -354,6 +391,7 @@ class Lifecycle(models.Model):
         """The buyer ends the case without a decision, for good."""
         self.outcome, self.closed_at = Outcome.WITHDRAWN, self.as_of
         self.review_reason = ReviewReason.NONE
+        self._drop_proposal()
 
     # ── In front of staff ─────────────────────────────────────────────────────────────────────────
 
@@ -479,6 +517,7 @@ class Lifecycle(models.Model):
                                tells=BOTH, moves_money=True))  # fmt: skip
     def retry_refund(self, act: Act) -> None:
         """Finance send the refund once more, as a new refund."""
+        self._drop_proposal()
 
     @transition(field=state, source=[DECIDED, CLOSED], target=None, conditions=[money_failed],
                 permission=by(STAFF, when=[impartial, handles_money]),
@@ -487,6 +526,7 @@ class Lifecycle(models.Model):
     def credit_instead(self, act: Act) -> None:
         """Finance give credits because the refund cannot be made."""
         self.remedy = Remedy.CREDIT
+        self._drop_proposal()
 
     @transition(field=state, source=[DECIDED, CLOSED], target=None, conditions=[money_failed],
                 permission=by(STAFF, when=[impartial, handles_money]),
@@ -495,6 +535,27 @@ class Lifecycle(models.Model):
     def mark_paid(self, act: Act) -> None:
         """Finance paid outside the provider, and note the reference."""
         self.money = Money.BY_HAND
+        self._drop_proposal()
+
+    # ── Over the amount that one person may move ──────────────────────────────────────────────────
+
+    @transition(field=state, source=[*IN_REVIEW, DECIDED, CLOSED], target=None,
+                permission=by(STAFF, when=[impartial, may_propose]),
+                conditions=[decidable, not_frozen],
+                custom=effects("Propose", words=REQUIRED, staff_only=True))  # fmt: skip
+    def propose(self, act: Act) -> None:
+        """Staff say what they would decide; finance approve it by deciding the same."""
+        assert act.verdict, "a proposal needs a verdict"
+        self.proposed_by, self.proposed_step = act.actor.user, act.proposes
+        self.proposed_remedy, self.proposed_minor = act.verdict.remedy, act.verdict.amount_minor
+
+    @transition(field=state, source=[*IN_REVIEW, DECIDED, CLOSED], target=None,
+                permission=by(STAFF, when=[impartial, may_decline]), conditions=[proposal_stands],
+                custom=effects("Decline the proposal", words=REQUIRED,
+                               staff_only=True))  # fmt: skip
+    def decline_proposal(self, act: Act) -> None:
+        """Finance say no and why, or whoever proposed it takes it back."""
+        self._drop_proposal()
 
     # ── From outside ──────────────────────────────────────────────────────────────────────────────
 
@@ -506,6 +567,7 @@ class Lifecycle(models.Model):
         self.outcome, self.closed_at, self.final = Outcome.VOID, self.as_of, True
         self.remedy, self.remedy_minor = Remedy.NONE, 0
         self.review_reason = ReviewReason.NONE
+        self._drop_proposal()
 
     @transition(field=state, source=NOT_CLOSED, target=None, permission=by(SYSTEM),
                 conditions=[not_frozen], custom=effects("Freeze", tells=BOTH))  # fmt: skip

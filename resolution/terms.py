@@ -135,13 +135,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Act:
-    """Everything that comes with one step besides the case."""
+    """Everything that comes with one step besides the case.
+
+    `proposes` names the step that a proposal is for; `ends_membership` goes with an acceptance.
+    """
 
     actor: Actor
     message: str = ""
     verdict: Verdict | None = None
     asks: Party | None = None
     reference: str = ""
+    proposes: str = ""
+    ends_membership: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -253,8 +253,12 @@ class _Told:
     def _accept(self) -> Entry:
         return self._said(
             tag_icon="checkc", tag_strong="Accepted the request.",
-            tag_text=f" {self._amount()} goes back to {self.buyer}.",
+            tag_text=f" {self._amount()} goes back to {self.buyer}.{self._ended()}",
         )  # fmt: skip
+
+    def _ended(self) -> str:
+        whose = "Your" if self.reader == BUYER else f"{self.buyer}’s"
+        return f" {whose} membership has ended." if self.data.get("membership_ended") else ""
 
     def _deny(self) -> Entry:
         return self._said(
@@ -436,11 +440,21 @@ class _Told:
     def _comment(self) -> Entry:
         return self._said()
 
-    def _note(self) -> Entry:
+    def _propose(self) -> Entry:
+        verb = {"retry_refund": "Try the refund of {} again", "mark_paid": "Pay {} by hand"}
+        gives = {"refund": "Refund {}", "credit": "Give {} in credits", "none": "No refund"}
+        what = verb.get(self.data.get("proposes", "")) or gives[self.data["remedy"]]
+        return self._note(f"Proposed: {what.format(self._amount())}")
+
+    def _decline_proposal(self) -> Entry:
+        return self._note("Declined the proposal")
+
+    def _note(self, title: str = "Internal note") -> Entry:
         event = self.event
         return self._entry(
             "note",
             who_name=event.actor.name if event.actor else platform(),
+            role_line=title,
             text=event.message,
             files=[file_row(a) for a in event.attachments.all()],
         )

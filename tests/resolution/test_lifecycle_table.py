@@ -77,6 +77,8 @@ TABLE = [
     Row("retry_refund", (STAFF,), stays(*ENDED), FAILED),
     Row("credit_instead", (STAFF,), stays(*ENDED), FAILED),
     Row("mark_paid", (STAFF,), stays(*ENDED), FAILED),
+    Row("propose", (STAFF,), stays(*REVIEW, *ENDED), FAILED),
+    Row("decline_proposal", (STAFF,), stays(*REVIEW, *ENDED), {"proposed_by_id": 3}),
     Row("void", (SYSTEM,), to(CLOSED, *NOT_CLOSED)),
     Row("freeze", (SYSTEM,), stays(*NOT_CLOSED)),
     Row("resume", (SYSTEM,), stays(*NOT_CLOSED), {"frozen_at": clock.now()}),
