@@ -70,6 +70,8 @@ SWEEP_SECONDS = env.whole("SWEEP_SECONDS", 5 if DEMO else 20, least=1)
 
 # How long a refund without a clear answer must stay unknown at the provider to count as absent.
 REFUND_DOUBT_SECONDS = env.whole("REFUND_DOUBT_SECONDS", 60)
+# How long a worker holds a refund; payments/checks.py compares it with what a provider can take.
+REFUND_LEASE_SECONDS = env.whole("REFUND_LEASE_SECONDS", 300, least=1)
 _needed = None if SECURE else ""
 STRIPE_API_KEY = env.text("STRIPE_API_KEY", _needed)
 STRIPE_API_BASE = env.url("STRIPE_API_BASE", "https://api.stripe.com")
@@ -334,6 +336,13 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = beat_schedule(SWEEP_SECONDS)
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "beat-schedule")
+
+# Places to die at (marketplace/failpoints.py), for the tests that kill workers
+
+FAILPOINTS = env.text("FAILPOINTS", "")
+FAILPOINTS_LOG = env.text("FAILPOINTS_LOG", "")
+if SECURE and FAILPOINTS:
+    raise ImproperlyConfigured("FAILPOINTS is for tests and must not be set.")
 
 # Logs: one line each, to standard error, never a body or a header
 

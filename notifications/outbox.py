@@ -24,6 +24,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from marketplace.failpoints import failpoint
 from notifications.models import Notification
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def deliver(compose: Compose, limit: int = 100) -> int:
     batch = _claim(token, limit)
     if not batch:
         return 0
+    failpoint("message.claimed")
     with _Post() as post:
         words = _compose_each(compose, batch)
         renewed = time.monotonic()
@@ -262,7 +264,9 @@ def _send(
         if not _says_no_to_this_one(trouble):
             post.hang_up()
         return
+    failpoint("message.sent")
     _settle(message, token, state=SENT, sent_at=timezone.now(), error="")
+    failpoint("message.settled")
 
 
 def _codes(trouble: BaseException) -> list[int]:

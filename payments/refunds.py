@@ -22,6 +22,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from marketplace import clock
+from marketplace.failpoints import failpoint
 from payments.gateways import (
     Declined,
     Gateway,
@@ -36,9 +37,6 @@ from payments.gateways import (
 from payments.models import Payment, Refund
 
 log = logging.getLogger(__name__)
-
-LEASE = timedelta(minutes=5)
-"""Outlasts every retry of a provider's SDK: three calls of 23 s each, and the pauses between."""
 
 KEY_LIFE = timedelta(hours=23)
 """Stripe may forget an idempotency key after 24 h; PayPal keeps its own for 45 days."""
@@ -156,6 +154,7 @@ def send(refund_id: int) -> Refund | None:
     refund = _claim(refund_id)
     if refund is None:
         return None
+    failpoint("refund.claimed")
     token, doubted = refund.lease_token, refund.in_doubt_since is not None
     gateway = gateway_for(refund.payment.processor)
     request = _as_request(refund)
@@ -182,11 +181,15 @@ def send(refund_id: int) -> Refund | None:
         _report(refund, trouble)
         _put_back(refund, token, doubted=True, wait=trouble.retry_after)
         return refund
-    return settle(refund_id, answer, token=token)
+    failpoint("refund.called")
+    settled = settle(refund_id, answer, token=token)
+    failpoint("refund.settled")
+    return settled
 
 
 def _call(gateway: Gateway, refund: Refund, *, doubted: bool) -> RefundAnswer:
     """Ask for the refund; a refusal after a doubt may be our own earlier refund, so look again."""
+    failpoint("refund.calling")
     request = _as_request(refund)
     try:
         return gateway.refund(request)
@@ -228,6 +231,7 @@ def settle(refund_id: int, answer: RefundAnswer, *, token: uuid.UUID | None) -> 
             refund.settled_at = clock.now()
         refund.save()
         _move_money(refund, before, after)
+        failpoint("refund.settling")
     return refund
 
 
@@ -337,7 +341,7 @@ def _claim(refund_id: int) -> Refund | None:
             .filter(Q(lease_until=None) | Q(lease_until__lt=now))
             .update(
                 lease_token=uuid.uuid4(),
-                lease_until=now + LEASE,
+                lease_until=now + timedelta(seconds=settings.REFUND_LEASE_SECONDS),
                 attempts=F("attempts") + 1,
             )
         )

@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import F, Q
 from django.utils import timezone
 
+from marketplace.failpoints import failpoint
 from payments import reconciliation, signatures
 from payments.gateways import GatewayError
 from payments.models import Payment, ProviderEvent
@@ -51,6 +52,7 @@ def take_in(provider: str, body: bytes, headers: Mapping[str, str]) -> None:
         [ProviderEvent(provider=provider, event_id=event_id, type=kind, payload=text)],
         ignore_conflicts=True,
     )
+    failpoint("event.stored")
 
 
 def _read(provider: str, body: bytes) -> tuple[str, str, str]:
@@ -90,6 +92,7 @@ def handle(event_pk: int) -> None:
     )
     if not claimed:
         return
+    failpoint("event.claimed")
     event = ProviderEvent.objects.get(pk=event_pk)
     try:
         for payment in payments_named(event):
@@ -99,6 +102,7 @@ def handle(event_pk: int) -> None:
         pause = max(pause, timedelta(seconds=trouble.retry_after or 0))
         mine.update(error=trouble.message, next_attempt_at=timezone.now() + pause)
     else:
+        failpoint("event.looked")
         mine.update(error="", processed_at=timezone.now())
 
 

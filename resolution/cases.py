@@ -18,6 +18,7 @@ from django.db import connection, transaction
 
 from marketplace import clock
 from marketplace.doorbell import ring
+from marketplace.failpoints import failpoint
 from marketplace.models import Membership, TeamMember, User
 from notifications.models import Notification
 from payments import credits, refunds
@@ -513,12 +514,14 @@ def _write(batch: Sequence[_Taken], *, update: bool = True) -> None:
     """Write cases, events, files and notifications, and nudge whoever carries them on."""
     if not batch:
         return
+    transaction.on_commit(lambda: failpoint("intent.committed"))
     if update:
         _update([taken.case for taken in batch])
     Event.objects.bulk_create([taken.event for taken in batch])
     for taken in batch:
         _attach(taken)
     Notification.objects.bulk_create(_notifications(batch))
+    failpoint("intent.written")
     ring("resolution.tasks.deliver")
     for taken in batch:
         if taken.refund:

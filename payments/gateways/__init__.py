@@ -18,6 +18,12 @@ BankState = Literal["", "open", "won", "lost"]
 TIMEOUT = (3.0, 20.0)
 """Seconds to connect, and to wait for the answer, unless the setting GATEWAY_TIMEOUT says so."""
 
+CALLS_IN_A_ROW = 12
+"""More than one refund ever takes: a token, a look with its retries, the call, another look."""
+
+PAUSES = 3.0
+"""Seconds that Stripe's SDK lets go by between the retries of two looks."""
+
 
 @dataclass(frozen=True)
 class RefundRequest:
@@ -166,12 +172,22 @@ def gateway_for(processor: str) -> Gateway:
     if processor not in _ACCESS:
         raise LookupError(f"No gateway gives money back through {processor!r}.")
     access: tuple[str, ...] = tuple(getattr(settings, name) for name in _ACCESS[processor])
-    timeout: tuple[float, float] = getattr(settings, "GATEWAY_TIMEOUT", TIMEOUT)
+    timeout = _timeout()
     known = (processor, *access, timeout)
     with _making:
         if known not in _gateways:
             _gateways[known] = _make(processor, access, timeout)
         return _gateways[known]
+
+
+def _timeout() -> tuple[float, float]:
+    timeout: tuple[float, float] = getattr(settings, "GATEWAY_TIMEOUT", TIMEOUT)
+    return timeout
+
+
+def longest_wait() -> float:
+    """Seconds that bringing one refund a step further can wait for a provider."""
+    return CALLS_IN_A_ROW * sum(_timeout()) + PAUSES
 
 
 def _make(processor: str, access: tuple[str, ...], timeout: tuple[float, float]) -> Gateway:
