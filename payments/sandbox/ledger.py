@@ -298,8 +298,8 @@ class Ledger:
         with self.lock:
             self._write("keys_forgotten")
 
-    def as_witness(self) -> list[dict[str, Any]]:
-        """Every charge with its refunds and totals, to check the caller's books against."""
+    def as_witness(self, only: str = "") -> list[dict[str, Any]]:
+        """Every charge, or one, with refunds and totals, to check the caller's books against."""
         with self.lock:
             return [
                 {
@@ -318,7 +318,7 @@ class Ledger:
                         for refund in self.refunds_of(charge)
                     ],
                 }
-                for charge in self.charges.values()
+                for charge in ([self.charges[only]] if only else self.charges.values())
             ]
 
 
@@ -326,5 +326,5 @@ def _new_id(processor: str, kind: str = "re") -> str:
     if processor == "stripe":
         return f"{kind}_{secrets.token_hex(12)}"
     if kind == "dp":
-        return f"PP-D-{secrets.randbelow(10**6):06}"
+        return f"PP-D-{secrets.randbelow(10**12):012}"
     return secrets.token_hex(9)[:17].upper()

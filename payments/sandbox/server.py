@@ -10,7 +10,8 @@ POST /_sandbox/charges/ID/refunds  refunds all that is left, or `amount_minor`, 
                                    provider's dashboard does
 POST /_sandbox/charges/ID/dispute  opens a chargeback, or ends it with `outcome` won or lost;
                                    DELETE ends it as won
-GET /_sandbox/ledger               every charge with its refunds, totals and calls
+GET /_sandbox/ledger               every charge, or the one of `charge`, with its refunds, totals
+                                   and calls
 POST /_sandbox/faults              asks for a fault (faults.py); DELETE takes back what is to come
 POST /_sandbox/refunds/ID/fail     lets a refund fail now, after success too; `reason` if any
 POST /_sandbox/settings            `settle_seconds` from now on; `webhook_url` for the events
@@ -215,7 +216,7 @@ class Sandbox:
             self.webhooks.tell("paypal", now, lambda: (name, self._paypal.dispute(dispute)))
 
     def _witness(self, request: Request) -> Response:
-        return Response(200, {"charges": self.ledger.as_witness()})
+        return Response(200, {"charges": self.ledger.as_witness(request.query.get("charge", ""))})
 
     def _misbehave(self, request: Request) -> Response:
         fault = Fault.from_json(request.json())
