@@ -56,6 +56,8 @@ STAFF_TARGET_DAYS = env.whole("STAFF_TARGET_DAYS", 2, least=1)  # business days
 MAX_INFO_REQUESTS = env.whole("MAX_INFO_REQUESTS", 3)
 MAX_FILES = env.whole("MAX_FILES", 3)
 MAX_FILE_BYTES = env.whole("MAX_FILE_BYTES", 25 * 2**20, least=1)
+MAX_UNSENT_FILES = env.whole("MAX_UNSENT_FILES", 20, least=3)  # of one person, in a day
+DRAFT_DAYS = env.whole("DRAFT_DAYS", 30, least=1)  # how long a text that was not sent is kept
 # Whole units by currency; sums in a currency that is not named here are over every limit.
 SUPPORT_ACCEPT_LIMIT = env.amounts("SUPPORT_ACCEPT_LIMIT", "USD 50, EUR 50, GBP 40, JPY 7500")
 AGENT_DECIDE_LIMIT = env.amounts("AGENT_DECIDE_LIMIT", "USD 250, EUR 250, GBP 200, JPY 37500")
@@ -90,6 +92,9 @@ if SECURE and PAYPAL_WEBHOOK_CA:
 # How far back each payment is compared with its provider, every day.
 RECONCILIATION_DAYS = env.whole("RECONCILIATION_DAYS", 120, least=1)
 PAYMENT_NEWS_TASK = "resolution.tasks.notice_payment"  # who is told when a payment has changed
+
+# The API: how much one token may ask for. A demo is for trying things out, by scripts too.
+API_REQUESTS_A_MINUTE = env.whole("API_REQUESTS_A_MINUTE", 10_000 if DEMO else 600, least=1)
 
 # Where it is reached
 
@@ -196,13 +201,16 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.forms",
     "csp",
+    "django_htmx",
     "marketplace",
     "payments",
     "notifications",
     "resolution",
+    "api",
     "config",
 ]
 MIDDLEWARE = [
+    "api.errors.in_whops_shape",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.refuse_nul",
     "csp.middleware.CSPMiddleware",
@@ -216,6 +224,7 @@ MIDDLEWARE = [
     "marketplace.time_zone.in_their_time_zone",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
 ]
 TEMPLATES = [
     {

@@ -1,4 +1,4 @@
-"""Cases, their timeline, the files that go with messages, and the creators' auto-respond rules."""
+"""Cases, their timeline, files and drafts of messages, and the creators' auto-respond rules."""
 
 import hashlib
 import json
@@ -250,6 +250,29 @@ class Attachment(models.Model):
 
     def __str__(self) -> str:
         return self.filename
+
+
+class Draft(models.Model):
+    """What a person has typed for one act and not sent yet. Nobody else reads it.
+
+    `about` is the public id of the case, or of the payment that a case is to be opened for. `fields`
+    holds what was in the form, by the names of its fields, and the ids of its uploads.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="drafts")
+    about = models.CharField(max_length=40)
+    act = models.CharField(max_length=24)
+    fields = models.JSONField(default=dict)
+    updated_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["user", "about", "act"], name="draft_once_an_act"),
+        )
+        indexes = (models.Index(fields=["updated_at"], name="draft_by_age"),)
+
+    def __str__(self) -> str:
+        return f"{self.act} of {self.about}"
 
 
 class Rule(models.Model):
