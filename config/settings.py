@@ -206,11 +206,9 @@ INSTALLED_APPS = [
     "payments",
     "notifications",
     "resolution",
-    "api",
     "config",
 ]
 MIDDLEWARE = [
-    "api.errors.in_whops_shape",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.refuse_nul",
     "csp.middleware.CSPMiddleware",
