@@ -5,6 +5,9 @@ from django.db import models
 from django.utils import timezone
 
 from marketplace.public_ids import PublicIdField
+from notifications.endpoints import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+
+__all__ = ["Notification", "WebhookAttempt", "WebhookDelivery", "WebhookEndpoint"]
 
 
 class Notification(models.Model):
