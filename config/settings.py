@@ -206,9 +206,11 @@ INSTALLED_APPS = [
     "payments",
     "notifications",
     "resolution",
+    "api",
     "config",
 ]
 MIDDLEWARE = [
+    "api.errors.in_whops_shape",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.refuse_nul",
     "csp.middleware.CSPMiddleware",

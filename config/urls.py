@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
 
+from api.urls import api
 from config import mailbox, views
 
 urlpatterns = [
@@ -37,6 +38,7 @@ urlpatterns = [
     path("admin/logout/", auth.LogoutView.as_view()),
     path("admin/", admin.site.urls),
     path("webhooks/", include("payments.urls")),
+    path("api/v1/", api.urls),
     path("", include("resolution.urls")),
 ]
 if settings.DEMO:

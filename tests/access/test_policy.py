@@ -7,6 +7,7 @@ A row is an address and a method; a column is somebody. An address that has no r
     404    not there, or not theirs          403    theirs, but not to do
     422    the form again, with its errors   405    not with this method
     400    not a request of this kind        409    too late
+    401    not without a token: what a browser holds is none
 """
 
 import re
@@ -128,6 +129,10 @@ GET  stripe_webhook                   | 405  405  405  405  405  405  405  405  
 POST stripe_webhook                   | 400  400  400  400  400  400  400  400  400  400  400
 GET  paypal_webhook                   | 405  405  405  405  405  405  405  405  405  405  405
 POST paypal_webhook                   | 400  400  400  400  400  400  400  400  400  400  400
+GET  api:api-root                     | 404  404  404  404  404  404  404  404  404  404  404
+POST api:api-root                     | 404  404  404  404  404  404  404  404  404  404  404
+GET  api:me                           | 401  401  401  401  401  401  401  401  401  401  401
+POST api:me                           | 405  405  405  405  405  405  405  405  405  405  405
 GET  hub                              | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST hub                              | in   405  405  405  405  405  405  405  405  405  405
 GET  hub-membership                   | in   ok   404  404  404  404  404  404  404  404  404

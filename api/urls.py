@@ -1,0 +1,25 @@
+"""The API as a whole: its description, its routers, and how it signs in and refuses."""
+
+from django.conf import settings
+from ninja import NinjaAPI
+
+from api import account, errors
+from api.auth import Bearer
+
+VERSION_DATE = "2026-10-15-1"
+
+api = NinjaAPI(
+    title=f"{settings.PLATFORM_NAME} Resolution Center API",
+    version="1.0.0",
+    description=(
+        "Cases, files, refunds, payments and webhooks, call for call and field for field as in"
+        f" the Resolution Center API of {settings.PLATFORM_NAME}, version {VERSION_DATE}."
+    ),
+    urls_namespace="api",
+    openapi_url=None,
+    docs_url=None,
+    auth=Bearer(),
+    parser=errors.StrictParser(),
+)
+errors.install(api)
+api.add_router("", account.router)
