@@ -26,6 +26,7 @@ def beat_schedule(sweep_seconds: float) -> dict[str, dict[str, object]]:
         "payments.tasks.handle_events": sweep_seconds,
         "payments.tasks.reconcile_in_flight": 3600,
         "payments.tasks.reconcile_recent": 24 * 3600,
+        "payments.tasks.prune_events": 24 * 3600,
     }
     return {
         task: {

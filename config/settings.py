@@ -91,6 +91,7 @@ if SECURE and PAYPAL_WEBHOOK_CA:
     raise ImproperlyConfigured("PAYPAL_WEBHOOK_CA is for the sandbox and must not be set.")
 # How far back each payment is compared with its provider, every day.
 RECONCILIATION_DAYS = env.whole("RECONCILIATION_DAYS", 120, least=1)
+EVENTS_KEPT_DAYS = env.whole("EVENTS_KEPT_DAYS", 90, least=1)  # of the providers, once handled
 PAYMENT_NEWS_TASK = "resolution.tasks.notice_payment"  # who is told when a payment has changed
 
 # The API: how much one token may ask for. A demo is for trying things out, by scripts too.

@@ -60,9 +60,11 @@ class Payment(models.Model):
         help_text="When the last look at the provider began, by the database's clock.",
     )  # fmt: skip
     charge_id = models.CharField(
-        max_length=80, blank=True, help_text="The provider's charge, intent or capture."
+        max_length=80, blank=True, help_text="The provider's charge, intent, capture or sale."
     )
-    order_id = models.CharField(max_length=80, blank=True, help_text="PayPal's order, if any.")
+    order_id = models.CharField(
+        max_length=80, blank=True, help_text="PayPal's order, or the PAY- payment of an old sale."
+    )
     account = models.CharField(max_length=80, blank=True, help_text="Stripe Connect account.")
     method = models.CharField(
         max_length=60, blank=True, help_text="As people know it: Visa ending 4242."
@@ -165,6 +167,10 @@ class Refund(models.Model):
     in_doubt_since = models.DateTimeField(
         null=True, blank=True, help_text="Handed over without a clear answer at this moment."
     )
+    trouble = models.TextField(blank=True, help_text="Why it waits, since the last attempt.")
+    alert = models.BooleanField(
+        default=False, help_text="Waiting alone mends nothing: somebody has to see to it."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
     settled_at = models.DateTimeField(null=True, blank=True)
 
@@ -188,6 +194,7 @@ class Refund(models.Model):
                 condition=Q(state__in=["pending", "submitting", "requires_action"]),
                 name="refund_in_flight",
             ),
+            models.Index(fields=["id"], condition=Q(alert=True), name="refund_wants_somebody"),
         )
 
     def __str__(self) -> str:
@@ -248,6 +255,7 @@ class Discrepancy(models.Model):
         MISSING = "missing", "Not known to the provider"
         SUMS = "sums", "The payment’s sums do not add up"
         PAID_TWICE = "paid_twice", "Charged back and given back as well"
+        OVERTAKEN = "overtaken", "Decided here, but the bank gave it back first"
 
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="discrepancies")
     kind = models.CharField(max_length=12, choices=Kind.choices)
@@ -343,6 +351,71 @@ class CreditTransfer(models.Model):
 
     def __str__(self) -> str:
         return self.public_id
+
+
+class CreditAdjustment(models.Model):
+    """A change of a buyer's credits by hand: who asked for it, why, and what came of it.
+
+    Over the limit for one person it waits until somebody else of finance approves or declines it.
+    The terms never change after insert; a trigger says so.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Needs a second person"
+        BOOKED = "booked", "Booked"
+        DECLINED = "declined", "Declined"
+
+    public_id = PublicIdField("cadj_")
+    form_key = models.UUIDField(help_text="The same form is the same adjustment.")
+    account = models.ForeignKey(CreditAccount, on_delete=models.PROTECT, related_name="adjustments")
+    amount_minor = models.BigIntegerField(help_text="Given when positive, taken when negative.")
+    reason = models.CharField(max_length=200, help_text="The buyer reads it.")
+    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    asked_at = models.DateTimeField(default=clock.now, editable=False)
+    settled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    settled_at = models.DateTimeField(null=True, blank=True)
+    note = models.TextField(blank=True, help_text="Why it was declined.")
+    transfer = models.OneToOneField(
+        CreditTransfer, on_delete=models.PROTECT, null=True, blank=True, related_name="adjustment"
+    )
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["form_key"], name="credit_adjustment_form_once"),
+            models.CheckConstraint(
+                condition=~Q(amount_minor=0) & ~Q(reason=""), name="credit_adjustment_says_why"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="waiting", settled_by__isnull=True, transfer__isnull=True)
+                | Q(state="booked", settled_at__isnull=False, transfer__isnull=False)
+                | Q(state="declined", settled_by__isnull=False, transfer__isnull=True)
+                & ~Q(note=""),
+                name="credit_adjustment_ends_in_a_booking",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="booked")
+                | Q(settled_by__isnull=True)
+                | ~Q(settled_by=F("asked_by")),
+                name="credit_adjustment_by_two_people",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=["id"], condition=Q(state="waiting"), name="credit_adjustment_waiting"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state == self.State.WAITING
 
 
 class CreditEntry(models.Model):

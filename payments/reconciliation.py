@@ -17,7 +17,15 @@ from django.utils import timezone
 from marketplace import clock
 from marketplace.doorbell import ring
 from payments import refunds
-from payments.gateways import Charge, Chargebacks, GatewayError, RefundSeen, gateway_for
+from payments.gateways import (
+    Charge,
+    Chargebacks,
+    Gateway,
+    GatewayError,
+    RefundSeen,
+    Unlisted,
+    gateway_for,
+)
 from payments.models import Discrepancy, Payment, Refund
 from payments.money import format_money
 
@@ -41,10 +49,15 @@ def look(payment_id: int) -> None:
     if payment.processor not in Payment.REVERSIBLE or not payment.charge_id:
         return
     began = _database_time()
-    handed_over = set(payment.refunds.exclude(provider_id="").values_list("provider_id", flat=True))
+    known = [refund for refund in payment.refunds.all() if refund.provider_id]
+    handed_over = {refund.provider_id for refund in known}
     gateway = gateway_for(payment.processor)
     charge = Charge(payment.charge_id, payment.currency, payment.account, payment.order_id)
-    seen, bank = gateway.refunds_of(charge), gateway.chargebacks_of(charge)
+    try:
+        seen = gateway.refunds_of(charge)
+    except Unlisted:
+        seen = _one_by_one(gateway, known)
+    bank = gateway.chargebacks_of(charge)
     with transaction.atomic():
         payment = Payment.objects.select_for_update(no_key=True).get(pk=payment_id)
         if payment.looked_at and payment.looked_at > began:
@@ -97,6 +110,19 @@ def recently_moved() -> Iterator[int]:
         .values_list("pk", flat=True)
         .iterator()
     )
+
+
+def _one_by_one(gateway: Gateway, known: Iterable[Refund]) -> list[RefundSeen]:
+    """The refunds that we know of, where the provider has no list of them all."""
+    return [
+        RefundSeen(
+            gateway.fetch(refund.provider_id, refunds.as_request(refund)),
+            refund.amount_minor,
+            refund.currency,
+            "" if refund.elsewhere else refund.public_id,
+        )
+        for refund in known
+    ]
 
 
 # ── One look ──────────────────────────────────────────────────────────────────────────────────────
@@ -168,6 +194,10 @@ def _heed_bank(payment: Payment, bank: Chargebacks) -> Iterator[Difference]:
     if bank.lost_minor and bank.lost_minor + back > payment.amount_minor:
         taken, given = (format_money(n, payment.currency) for n in (bank.lost_minor, back))
         yield Kind.PAID_TWICE, "", f"The bank took {taken}, and {given} was given back."
+    for row in payment.refunds.filter(
+        state=Refund.State.CANCELED, failure_code=refunds.CHARGED_BACK.failure_code
+    ):
+        yield Kind.OVERTAKEN, row.public_id, refunds.overtaken(row)
 
 
 def _check_sums(payment: Payment) -> Iterator[Difference]:

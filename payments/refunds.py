@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Sum
 from django.utils import timezone
 
 from marketplace import clock
@@ -32,14 +32,19 @@ from payments.gateways import (
     RefundSeen,
     Unavailable,
     Unknown,
+    Unlisted,
     gateway_for,
 )
-from payments.models import Payment, Refund
+from payments.models import Discrepancy, Payment, Refund
+from payments.money import format_money
 
 log = logging.getLogger(__name__)
 
 KEY_LIFE = timedelta(hours=23)
 """Stripe may forget an idempotency key after 24 h; PayPal keeps its own for 45 days."""
+
+UNLISTED_KEY_LIFE = timedelta(days=29)
+"""For payments without a list to look through, all of them PayPal's: v1 keeps a key for 30 days."""
 
 LOOK_AGAIN = timedelta(seconds=5)
 """How soon a refund that the provider is still working on is looked at; later each time."""
@@ -157,13 +162,13 @@ def send(refund_id: int) -> Refund | None:
     failpoint("refund.claimed")
     token, doubted = refund.lease_token, refund.in_doubt_since is not None
     gateway = gateway_for(refund.payment.processor)
-    request = _as_request(refund)
+    request = as_request(refund)
     try:
         if refund.provider_id:
             answer = gateway.fetch(refund.provider_id, request)
         else:
-            found = gateway.find(request) if doubted else None
-            if found is None and not _prepare_to_call(refund):
+            found, key_life = _find(gateway, refund) if doubted else (None, KEY_LIFE)
+            if found is None and not _prepare_to_call(refund, key_life):
                 return Refund.objects.select_related("payment").get(pk=refund_id)
             answer = found or _call(gateway, refund, doubted=doubted)
     except Declined as refusal:
@@ -187,22 +192,43 @@ def send(refund_id: int) -> Refund | None:
     return settled
 
 
+def _find(gateway: Gateway, refund: Refund) -> tuple[RefundAnswer | None, timedelta]:
+    """Look for a refund in doubt; without it, answer for how long its key can still be trusted.
+
+    Where the provider has no list to look through, the key alone tells a repeat from a second
+    refund: it is held to as long as the provider keeps it, and after that a person has to look.
+    """
+    try:
+        return gateway.find(as_request(refund)), KEY_LIFE
+    except Unlisted as trouble:
+        if refund.first_sent_at and timezone.now() - refund.first_sent_at > UNLISTED_KEY_LIFE:
+            raise Unknown(
+                f"{trouble.message} It was asked for {UNLISTED_KEY_LIFE.days} days ago, so it can "
+                "no longer be asked for under the same key. Look it up in PayPal’s dashboard.",
+                alert=True,
+            ) from trouble
+        return None, UNLISTED_KEY_LIFE
+
+
 def _call(gateway: Gateway, refund: Refund, *, doubted: bool) -> RefundAnswer:
     """Ask for the refund; a refusal after a doubt may be our own earlier refund, so look again."""
     failpoint("refund.calling")
-    request = _as_request(refund)
     try:
-        return gateway.refund(request)
+        return gateway.refund(as_request(refund))
     except Declined:
-        found = gateway.find(request) if doubted else None
+        found, _ = _find(gateway, refund) if doubted else (None, KEY_LIFE)
         if found is None:
             raise
         return found
 
 
 def _report(refund: Refund, trouble: GatewayError) -> None:
+    """Say why a refund waits: in the log, and on its row, where staff read it."""
     level = logging.ERROR if trouble.alert else logging.WARNING
     log.log(level, "Refund %s waits: %s", refund.public_id, trouble.message)
+    Refund.objects.filter(pk=refund.pk, lease_token=refund.lease_token).update(
+        trouble=trouble.message, alert=trouble.alert
+    )
 
 
 def settle(refund_id: int, answer: RefundAnswer, *, token: uuid.UUID | None) -> Refund | None:
@@ -225,6 +251,7 @@ def settle(refund_id: int, answer: RefundAnswer, *, token: uuid.UUID | None) -> 
         refund.provider_id = answer.provider_id or refund.provider_id
         refund.failure_code = answer.failure_code or answer.pending_reason
         refund.failure_message = answer.failure_message
+        refund.trouble, refund.alert = "", False
         refund.lease_token = refund.lease_until = refund.in_doubt_since = None
         refund.next_attempt_at = _next_look(refund) if after in Refund.IN_FLIGHT else None
         if after not in Refund.RESERVING and before != after:
@@ -248,9 +275,11 @@ CHARGED_BACK = RefundAnswer(
 def record_elsewhere(payment_id: int, seen: RefundSeen) -> Refund:
     """Record a refund that was made at the provider without us; known by its id, it is one row.
 
-    It counts like one of ours. Where the payment has less than that left, refunds of ours that were
-    never sent make room for it: what has really been given back cannot be promised again. Raises
-    OverRefund, and changes nothing, when even so there is not enough left.
+    It counts like one of ours. A sum that the payment came with, without refunds to show for it, is
+    what such refunds explain first: it is not counted twice. Where the payment has less than that
+    left, refunds of ours that were never sent make room for it: what has really been given back
+    cannot be promised again. Raises OverRefund, and changes nothing, when even so there is not
+    enough left.
     """
     with transaction.atomic():
         payment = Payment.objects.select_for_update(no_key=True).get(pk=payment_id)
@@ -259,6 +288,8 @@ def record_elsewhere(payment_id: int, seen: RefundSeen) -> Refund:
             return known
         state = _state_after("", seen.answer.state)
         counts = state not in (State.FAILED, State.CANCELED)
+        if counts:
+            _explain(payment, seen.amount_minor)
         if counts and payment.refundable_minor < seen.amount_minor:
             _make_room(payment, seen.amount_minor)
         refund = Refund(
@@ -280,6 +311,19 @@ def record_elsewhere(payment_id: int, seen: RefundSeen) -> Refund:
         refund.save(force_insert=True)
         _move_money(refund, "", state)
     return refund
+
+
+def _explain(payment: Payment, amount_minor: int) -> None:
+    """Take up to so much off the refunded sum that no refund of ours accounts for.
+
+    A payment that was brought in from elsewhere came with its sum only; the refunds behind it turn
+    up at the provider later.
+    """
+    arrived = payment.refunds.filter(state=State.SUCCEEDED).aggregate(n=Sum("amount_minor"))["n"]
+    explained = min(payment.refunded_minor - (arrived or 0), amount_minor)
+    if explained > 0:
+        payment.refunded_minor -= explained
+        payment.save(update_fields=["refunded_minor"])
 
 
 def _make_room(payment: Payment, amount_minor: int) -> None:
@@ -350,7 +394,7 @@ def _claim(refund_id: int) -> Refund | None:
     return Refund.objects.select_related("payment").get(pk=refund_id)
 
 
-def _prepare_to_call(refund: Refund) -> bool:
+def _prepare_to_call(refund: Refund, key_life: timedelta) -> bool:
     """Write down that the provider is about to be called; False when it must not be, not now.
 
     No refund starts while a chargeback is open: it waits, and is canceled when the bank has ruled
@@ -373,9 +417,9 @@ def _prepare_to_call(refund: Refund) -> bool:
             mine.update(lease_token=None, lease_until=None, next_attempt_at=now + LONGEST_PAUSE)
             return False
         if payment.chargeback == Payment.Chargeback.LOST:
-            settle(refund.pk, CHARGED_BACK, token=refund.lease_token)
+            _give_way_to_the_bank(refund)
             return False
-        if refund.first_sent_at and now - refund.first_sent_at > KEY_LIFE:
+        if refund.first_sent_at and now - refund.first_sent_at > key_life:
             refund.generation += 1
             refund.first_sent_at = None
         refund.first_sent_at = refund.first_sent_at or now
@@ -389,6 +433,29 @@ def _prepare_to_call(refund: Refund) -> bool:
                 state=refund.state,
             )
         )
+
+
+def _give_way_to_the_bank(refund: Refund) -> None:
+    """Cancel a refund that never left, as the buyer has the money; finance are to know of it."""
+    settled = settle(refund.pk, CHARGED_BACK, token=refund.lease_token)
+    if settled and settled.failure_code == CHARGED_BACK.failure_code:
+        Discrepancy.objects.bulk_create(
+            [
+                Discrepancy(
+                    payment_id=refund.payment_id,
+                    kind=Discrepancy.Kind.OVERTAKEN,
+                    reference=refund.public_id,
+                    detail=overtaken(refund),
+                )
+            ],
+            ignore_conflicts=True,
+        )
+
+
+def overtaken(refund: Refund) -> str:
+    """What is to be known of a refund that the bank's ruling has overtaken."""
+    amount = format_money(refund.amount_minor, refund.currency)
+    return f"A refund of {amount} was decided and never sent: the bank had ruled for the buyer."
 
 
 def _put_back(
@@ -414,7 +481,8 @@ def _next_look(refund: Refund) -> datetime:
     return timezone.now() + min(LONGEST_PAUSE, LOOK_AGAIN * refund.attempts**2)
 
 
-def _as_request(refund: Refund) -> RefundRequest:
+def as_request(refund: Refund) -> RefundRequest:
+    """The terms of a refund as its provider is asked for them."""
     return RefundRequest(
         refund_id=refund.public_id,
         charge_id=refund.payment.charge_id,

@@ -39,6 +39,12 @@ def reconcile_recent() -> None:
     _share_out(reconciliation.recently_moved())
 
 
+@shared_task
+def prune_events() -> None:
+    """Every day: remove the events that were seen to long ago."""
+    webhooks.prune()
+
+
 def _share_out(payment_ids: Iterable[int]) -> None:
     ids = iter(payment_ids)
     while batch := list(islice(ids, BATCH)):

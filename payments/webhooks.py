@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -22,12 +23,14 @@ LARGEST = 512 * 1024
 """Bytes of an event; the providers' own are a fraction of that."""
 
 LEASE = timedelta(minutes=5)
+PRUNED_AT_ONCE = 5000
 LONGEST_PAUSE = timedelta(minutes=30)
 
 ABOUT_MONEY: Mapping[str, tuple[str, ...]] = {
     "stripe": ("refund.", "charge.refund", "charge.dispute."),
     "paypal": (
         *("PAYMENT.REFUND.", "PAYMENT.CAPTURE.REFUNDED", "PAYMENT.CAPTURE.REVERSED"),
+        *("PAYMENT.SALE.REFUNDED", "PAYMENT.SALE.REVERSED"),
         "CUSTOMER.DISPUTE.",
     ),
 }
@@ -106,6 +109,19 @@ def handle(event_pk: int) -> None:
         mine.update(error="", processed_at=timezone.now())
 
 
+def prune() -> int:
+    """Remove the events that were seen to EVENTS_KEPT_DAYS ago; answer how many.
+
+    One that a provider should send again after that is looked at again, which changes nothing.
+    """
+    before = timezone.now() - timedelta(days=settings.EVENTS_KEPT_DAYS)
+    old = ProviderEvent.objects.filter(processed_at__lt=before).order_by("processed_at")
+    removed = 0
+    while batch := list(old.values_list("pk", flat=True)[:PRUNED_AT_ONCE]):
+        removed += ProviderEvent.objects.filter(pk__in=batch).delete()[0]
+    return removed
+
+
 def payments_named(event: ProviderEvent) -> Iterable[Payment]:
     """The payments of ours that an event about money is about; none when it is not."""
     if not event.type.startswith(ABOUT_MONEY[event.provider]):
@@ -123,6 +139,7 @@ def payments_named(event: ProviderEvent) -> Iterable[Payment]:
 def _names_in(about: Mapping[str, Any]) -> Iterator[object]:
     """Every id in an event's object that may be a charge, a capture, an intent or a refund."""
     yield about.get("id")
+    yield about.get("sale_id")
     for field in ("charge", "payment_intent"):
         held = about.get(field)
         yield held.get("id") if isinstance(held, dict) else held

@@ -34,6 +34,7 @@ class SandboxClient:
         *,
         order_id: str = "",
         account: str = "",
+        sale: bool = False,
     ) -> None:
         """Tell a provider of a payment that was made through it."""
         self.control(
@@ -46,6 +47,7 @@ class SandboxClient:
                 "currency": currency,
                 "order_id": order_id,
                 "account": account,
+                "sale": sale,
             },
         )
 

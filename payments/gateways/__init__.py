@@ -38,7 +38,7 @@ class RefundRequest:
     account: str = ""
     """The Stripe Connect account that the charge was made on."""
     order_id: str = ""
-    """PayPal's order, through which the refunds of a capture are found."""
+    """What PayPal lists the refunds under: an order, or the payment (`PAY-…`) of an old sale."""
     note: str = ""
     """A line for the buyer, where the provider shows one."""
 
@@ -124,6 +124,13 @@ class Unknown(GatewayError):
     """Perhaps done: handed over without a clear answer. Look it up before anything else."""
 
 
+class Unlisted(Unknown):
+    """The provider keeps no list in which a refund of this payment could be looked for.
+
+    What tells a repeat from a second refund is then the idempotency key alone.
+    """
+
+
 class Gateway(Protocol):
     """One payment provider."""
 
@@ -137,7 +144,8 @@ class Gateway(Protocol):
     def find(self, request: RefundRequest) -> RefundAnswer | None:
         """Look for a refund by our id; None only when the provider answered that it has none.
 
-        Raises Unknown whatever goes wrong: a look that failed tells nothing of the refund.
+        Raises Unknown whatever goes wrong: a look that failed tells nothing of the refund. Raises
+        Unlisted where there is nothing to look through.
         """
         ...
 

@@ -1,8 +1,13 @@
-"""Refunds through PayPal's v2 API, with `paypalrestsdk` as transport only.
+"""Refunds through PayPal, with `paypalrestsdk` as transport only.
 
-PayPal's facts that this file rests on: `PayPal-Request-Id` is kept for 45 days, and a repeat
-answers with the latest state; a refund without an amount returns all that is left, so it is always
-sent; refunds are not listed by capture, but the order names them with their `custom_id`.
+A payment is a *capture* of the v2 API or, if it is old, a *sale* of the v1 API. What v1 says is put
+into v2's words as soon as it is read, so the rest of the file knows one vocabulary.
+
+PayPal's facts that this file rests on: `PayPal-Request-Id` is kept for 45 days (by v1 for 30), and
+a repeat answers with the latest state; a refund without an amount returns all that is left, so it
+is always sent; refunds are not listed by capture or sale, but the order names them with their
+`custom_id`, the payment of a sale with their ids. A capture without an order, or a sale without a
+payment (of a billing agreement), has no list at all.
 """
 
 import json
@@ -30,6 +35,7 @@ from payments.gateways import (
     RefundState,
     Unavailable,
     Unknown,
+    Unlisted,
 )
 from payments.gateways.connection import never_left, retry_after
 from payments.money import exponent, to_decimal
@@ -61,8 +67,13 @@ REFUSALS: Final[Mapping[str, str]] = {
     "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK": "The buyer's bank has charged this payment back.",
     "REFUND_TIME_LIMIT_EXCEEDED": "PayPal no longer refunds a payment this old.",
     "DECIMALS_NOT_SUPPORTED": "PayPal takes no decimals in this currency.",
+    "TRANSACTION_ALREADY_REFUNDED": "PayPal has already returned all of this payment.",
+    "REFUND_EXCEEDED_TRANSACTION_AMOUNT": "PayPal has less than that left to return.",
 }
 """Refusals in our words; any other 4xx that names an issue is final too, in PayPal's words."""
+
+OF_A_SALE: Final = ("PAY-", "PAYID-")
+"""How the v1 payments begin that sales belong to; orders of v2 have no such mark."""
 
 WITHOUT_DECIMALS: Final = frozenset({"HUF", "JPY", "TWD"})
 TOKEN_MARGIN = 60.0
@@ -211,31 +222,41 @@ class PayPalGateway:
         self._api = Transport(client_id, client_secret, api_base, timeout)
 
     def refund(self, request: RefundRequest) -> RefundAnswer:
-        """Give money back of a capture; see `Gateway.refund`."""
-        body: dict[str, object] = {
-            "amount": {
-                "value": to_paypal_value(request.amount_minor, request.currency),
-                "currency_code": request.currency.upper(),
-            },
-            "custom_id": request.refund_id,
-        }
-        if request.note:
-            body["note_to_payer"] = request.note[:255]
+        """Give money back of a capture or a sale; see `Gateway.refund`."""
+        value = to_paypal_value(request.amount_minor, request.currency)
+        currency = request.currency.upper()
+        body: dict[str, object]
         try:
-            said = self._api.post(
-                f"v2/payments/captures/{quote(request.charge_id, safe='')}/refund",
-                body,
-                headers={
-                    "PayPal-Request-Id": request.idempotency_key,
-                    "Prefer": "return=representation",
-                },
-            )
+            of_a_sale = self._is_sale(request)
+        except Unknown as error:
+            # Nothing was asked for yet.
+            raise Unavailable(error.message, error.retry_after, alert=error.alert) from error
+        if of_a_sale:
+            path = f"v1/payments/sale/{quote(request.charge_id, safe='')}/refund"
+            body = {
+                "amount": {"total": value, "currency": currency},
+                "invoice_number": request.refund_id,
+            }
+        else:
+            path = f"v2/payments/captures/{quote(request.charge_id, safe='')}/refund"
+            body = {
+                "amount": {"value": value, "currency_code": currency},
+                "custom_id": request.refund_id,
+            }
+            if request.note:
+                body["note_to_payer"] = request.note[:255]
+        headers = {
+            "PayPal-Request-Id": request.idempotency_key,
+            "Prefer": "return=representation",
+        }
+        try:
+            said = self._api.post(path, body, headers=headers)
         except (sdk_errors.ConnectionError, requests.RequestException, ValueError) as error:
             raise _verdict(error) from error
-        return _answer(said, request)
+        return _answer(in_v2_words(said), request)
 
     def find(self, request: RefundRequest) -> RefundAnswer | None:
-        """Look through the refunds of the payment's order for our id."""
+        """Look for our id through the refunds of the payment's order, or of the sale's payment."""
         for refund in self._refunds_of(request):
             if refund.get("custom_id") == request.refund_id:
                 return _answer(refund, request)
@@ -243,10 +264,12 @@ class PayPalGateway:
 
     def fetch(self, provider_id: str, request: RefundRequest) -> RefundAnswer:
         """The latest state of a refund that PayPal has."""
-        return _answer(self._look(f"v2/payments/refunds/{quote(provider_id, safe='')}"), request)
+        of_a_sale = self._is_sale(request)
+        path = "v1/payments/refund" if of_a_sale else "v2/payments/refunds"
+        return _answer(in_v2_words(self._look(f"{path}/{quote(provider_id, safe='')}")), request)
 
     def refunds_of(self, charge: Charge) -> list[RefundSeen]:
-        """Every refund of the capture, as its order lists them."""
+        """Every refund of the capture or sale, as its order or payment lists them."""
         try:
             return [_seen(refund) for refund in self._refunds_of(charge)]
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -274,21 +297,66 @@ class PayPalGateway:
             raise Unknown("PayPal's dispute ended in a way that we do not know.", alert=True)
         return ruling, _minor(whole["dispute_amount"], charge.currency)
 
+    def _is_sale(self, charge: RefundRequest | Charge) -> bool:
+        """Whether v1 is to be asked; PayPal says it of a payment that came without its order."""
+        if charge.order_id:
+            return charge.order_id.startswith(OF_A_SALE)
+        name = quote(charge.charge_id, safe="")
+        return (
+            self._look_if_there(f"v2/payments/captures/{name}") is None
+            and self._look_if_there(f"v1/payments/sale/{name}") is not None
+        )
+
     def _refunds_of(self, charge: RefundRequest | Charge) -> list[Mapping[str, Any]]:
+        """The refunds of one capture or sale, in v2's words; raises Unlisted where none are."""
+        try:
+            if self._is_sale(charge):
+                return self._refunds_of_sale(charge)
+            return self._refunds_of_capture(charge)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Unknown("PayPal's answer could not be read.") from error
+
+    def _refunds_of_capture(self, charge: RefundRequest | Charge) -> list[Mapping[str, Any]]:
         """The refunds of the capture's order, without those of its other captures."""
         order_id = charge.order_id or self._order_of(charge.charge_id)
         order = self._look(f"v2/checkout/orders/{quote(order_id, safe='')}")
-        try:
-            payments = [unit.get("payments", {}) for unit in order["purchase_units"]]
-            captures = [capture["id"] for held in payments for capture in held.get("captures", [])]
-            refunds = [refund for held in payments for refund in held.get("refunds", [])]
-            if charge.charge_id not in captures:
-                raise Unknown(f"PayPal's order {order_id} does not name our capture.", alert=True)
-            if len(captures) == 1:
-                return refunds
-            return [refund for refund in refunds if capture_of(refund) == charge.charge_id]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise Unknown("PayPal's answer could not be read.") from error
+        payments = [unit.get("payments", {}) for unit in order["purchase_units"]]
+        captures = [capture["id"] for held in payments for capture in held.get("captures", [])]
+        refunds = [refund for held in payments for refund in held.get("refunds", [])]
+        if charge.charge_id not in captures:
+            raise Unknown(f"PayPal's order {order_id} does not name our capture.", alert=True)
+        if len(captures) == 1:
+            return refunds
+        return [refund for refund in refunds if capture_of(refund) == charge.charge_id]
+
+    def _refunds_of_sale(self, charge: RefundRequest | Charge) -> list[Mapping[str, Any]]:
+        """The refunds of the sale's payment; our id stands only in each refund itself."""
+        payment_id = charge.order_id
+        if not payment_id:
+            sale = self._look(f"v1/payments/sale/{quote(charge.charge_id, safe='')}")
+            payment_id = sale.get("parent_payment") or ""
+        if not payment_id:
+            raise Unlisted(f"PayPal keeps no list of the refunds of sale {charge.charge_id}.")
+        payment = self._look(f"v1/payments/payment/{quote(payment_id, safe='')}")
+        held = [row for part in payment["transactions"] for row in part["related_resources"]]
+        sales = [row["sale"]["id"] for row in held if "sale" in row]
+        if charge.charge_id not in sales:
+            raise Unknown(f"PayPal's payment {payment_id} does not name our sale.", alert=True)
+        refunds = [
+            row["refund"]
+            for row in held
+            if "refund" in row
+            and row["refund"].get("sale_id", sales[0] if len(sales) == 1 else "")
+            == charge.charge_id
+        ]
+        return [
+            in_v2_words(
+                refund
+                if "invoice_number" in refund
+                else self._look(f"v1/payments/refund/{quote(refund['id'], safe='')}")
+            )
+            for refund in refunds
+        ]
 
     def _order_of(self, charge_id: str) -> str:
         """The order that a capture belongs to, from its related ids or its `up` link."""
@@ -301,7 +369,16 @@ class PayPalGateway:
             head, _, order_id = urlsplit(link.get("href", "")).path.rpartition("/")
             if link.get("rel") == "up" and order_id and head.endswith("/v2/checkout/orders"):
                 return order_id
-        raise Unknown(f"PayPal names no order for {charge_id}.", alert=True)
+        raise Unlisted(f"PayPal keeps no list of the refunds of capture {charge_id}.")
+
+    def _look_if_there(self, path: str) -> dict[str, Any] | None:
+        """Read something, or None where PayPal says that there is no such thing."""
+        try:
+            return self._look(path)
+        except Unknown as error:
+            if isinstance(error.__cause__, sdk_errors.ResourceNotFound):
+                return None
+            raise
 
     def _look(self, path: str) -> dict[str, Any]:
         """Read something; raises Unknown whatever goes wrong, as it tells nothing of a refund."""
@@ -339,6 +416,23 @@ def capture_of(refund: Mapping[str, Any]) -> str:
         if link.get("rel") == "up" and head.endswith("/v2/payments/captures"):
             return capture_id
     return ""
+
+
+def in_v2_words(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A refund as v2 writes it, whichever of the two wrote it; of v1's, a sum may be negative."""
+    if "state" not in said:
+        return said
+    amount = said.get("amount") or {}
+    return {
+        "id": said.get("id"),
+        "status": str(said["state"]).upper(),
+        "status_details": {"reason": said.get("reason_code") or ""},
+        "amount": {
+            "value": str(amount.get("total", "")).removeprefix("-"),
+            "currency_code": amount.get("currency", ""),
+        },
+        "custom_id": said.get("invoice_number") or "",
+    }
 
 
 def _minor(amount: Mapping[str, str], currency: str) -> int:
@@ -419,7 +513,9 @@ def _issue(content: str) -> tuple[str, str] | None:
     try:
         body = json.loads(content)
         details = body.get("details") or [{}]
-        code = details[0].get("issue") or body["name"]
+        issue = details[0].get("issue") or ""
+        # The issues of v2 are codes, those of v1 sentences.
+        code = issue if issue.isupper() else body["name"]
         message = details[0].get("description") or body.get("message") or ""
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return None

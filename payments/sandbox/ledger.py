@@ -31,7 +31,10 @@ class OverRefund(ValueError):
 
 @dataclass
 class Charge:
-    """A payment at a provider. `id` is what was registered: `ch_…`, `pi_…`, or a capture's."""
+    """A payment at a provider. `id` is what was registered: `ch_…`, `pi_…`, or a capture's.
+
+    A `sale` is one of PayPal's v1 API; its `order_id` is the payment that it belongs to, if any.
+    """
 
     processor: str
     id: str
@@ -39,6 +42,7 @@ class Charge:
     currency: str
     order_id: str = ""
     account: str = ""
+    sale: bool = False
     create_calls: int = 0
 
 

@@ -1,4 +1,4 @@
-"""PayPal's part of the sandbox: access tokens, captures, their refunds, and orders."""
+"""PayPal's part of the sandbox: access tokens, captures and sales, their refunds, and orders."""
 
 import base64
 import binascii
@@ -20,6 +20,11 @@ from payments.sandbox.wire import Request, Response
 STATUS = {"pending": "PENDING", "succeeded": "COMPLETED", "failed": "FAILED"}
 WITHOUT_DECIMALS = frozenset({"HUF", "JPY", "TWD"})
 OUTCOMES = {"won": "RESOLVED_SELLER_FAVOUR", "lost": "RESOLVED_BUYER_FAVOUR"}
+V1_NAMES = {
+    "CAPTURE_FULLY_REFUNDED": "TRANSACTION_ALREADY_REFUNDED",
+    "REFUND_AMOUNT_EXCEEDED": "REFUND_EXCEEDED_TRANSACTION_AMOUNT",
+    "REFUND_TIME_LIMIT_EXCEEDED": "REFUND_TIME_LIMIT_EXCEEDED",
+}
 TOKEN_SECONDS = 32_400
 
 
@@ -40,6 +45,10 @@ class PayPalApi:
             ("GET", r"/v2/payments/refunds/([^/]+)", "refund.fetch", self._fetch),
             ("GET", r"/v2/payments/captures/([^/]+)", "charge.fetch", self._capture),
             ("GET", r"/v2/checkout/orders/([^/]+)", "refund.find", self._order),
+            ("POST", r"/v1/payments/sale/([^/]+)/refund", "refund.create", self._create),
+            ("GET", r"/v1/payments/refund/([^/]+)", "refund.fetch", self._fetch),
+            ("GET", r"/v1/payments/sale/([^/]+)", "charge.fetch", self._sale),
+            ("GET", r"/v1/payments/payment/([^/]+)", "refund.find", self._payment),
             ("GET", r"/v1/customer/disputes", "dispute.find", self._disputes),
             ("GET", r"/v1/customer/disputes/([^/]+)", "dispute.find", self._dispute),
         ]
@@ -139,7 +148,8 @@ class PayPalApi:
             if fault is not None and fault.kind == "delay":
                 time.sleep(fault.seconds)
             with self._ledger.lock:
-                return self._execute(request, capture_id, key, fault, whole=whole)
+                response = self._execute(request, capture_id, key, fault, whole=whole)
+            return _in_v1_words(response) if request.path.startswith("/v1/") else response
         finally:
             self._running.discard(key)
 
@@ -147,12 +157,14 @@ class PayPalApi:
         self, request: Request, capture_id: str, key: str, fault: Fault | None, *, whole: bool
     ) -> Response:
         try:
-            charge = self._ledger.charge(capture_id, self.name)
+            charge = self._charge(request, capture_id)
             body = request.json()
             asked = body.get("amount")
+            if charge.sale and asked is not None:
+                asked = {"currency_code": asked["currency"], "value": asked["total"]}
         except UnknownCharge:
             return _missing()
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, LookupError, TypeError):
             return _error(400, "INVALID_REQUEST", "MALFORMED_REQUEST_JSON", "Malformed JSON.")
         self._ledger.count_call(charge)
         kind = fault.kind if fault else ""
@@ -175,7 +187,7 @@ class PayPalApi:
             refund = self._ledger.refund(
                 charge,
                 amount,
-                str(body.get("custom_id", "")),
+                str(body.get("invoice_number" if charge.sale else "custom_id", "")),
                 fails_after=fault.seconds if fault and kind == "late_failure" else None,
                 note=body.get("note_to_payer"),
             )
@@ -190,25 +202,72 @@ class PayPalApi:
             return self.broken()
         return Response(201, self.refund(refund, whole=whole))
 
+    def _charge(self, request: Request, charge_id: str) -> Charge:
+        """The charge of a call; each API knows its own alone, and raises UnknownCharge."""
+        charge = self._ledger.charge(charge_id, self.name)
+        if charge.sale != request.path.startswith("/v1/"):
+            raise UnknownCharge(charge_id)
+        return charge
+
     def _fetch(self, request: Request, refund_id: str) -> Response:
         refund = self._ledger.refunds.get(refund_id)
-        if refund is None or self._ledger.charges[refund.charge_id].processor != self.name:
+        try:
+            self._charge(request, refund.charge_id if refund else "")
+        except UnknownCharge:
             return _missing()
+        assert refund is not None
         return Response(200, self.refund(refund))
 
     def _capture(self, request: Request, capture_id: str) -> Response:
         try:
-            charge = self._ledger.charge(capture_id, self.name)
+            charge = self._charge(request, capture_id)
         except UnknownCharge:
             return _missing()
         return Response(200, self._as_capture(charge, request))
+
+    def _sale(self, request: Request, sale_id: str) -> Response:
+        try:
+            charge = self._charge(request, sale_id)
+        except UnknownCharge:
+            return _missing()
+        return Response(200, self._as_sale(charge))
+
+    def _as_sale(self, charge: Charge) -> dict[str, Any]:
+        """A sale as v1 writes it; one of a billing agreement belongs to no payment."""
+        refunded = self._ledger.refunded_minor(charge)
+        state = "refunded" if refunded == charge.amount_minor else "partially_refunded"
+        sale: dict[str, Any] = {
+            "id": charge.id,
+            "state": state if refunded else "completed",
+            "amount": _v1_amount(charge.amount_minor, charge.currency),
+        }
+        return sale | ({"parent_payment": charge.order_id} if charge.order_id else {})
+
+    def _payment(self, request: Request, payment_id: str) -> Response:
+        """A payment of v1 with what belongs to it: sales, and refunds without our ids."""
+        with self._ledger.lock:
+            sales = [
+                charge
+                for charge in self._ledger.charges.values()
+                if charge.processor == self.name and charge.sale and charge.order_id == payment_id
+            ]
+            held: list[dict[str, Any]] = [{"sale": self._as_sale(charge)} for charge in sales]
+            for charge in sales:
+                for refund in self._ledger.refunds_of(charge):
+                    short = self.refund(refund)
+                    del short["invoice_number"]
+                    held.append({"refund": short})
+        if not sales:
+            return _missing()
+        transactions = [{"related_resources": held}]
+        return Response(200, {"id": payment_id, "state": "approved", "transactions": transactions})
 
     def _order(self, request: Request, order_id: str) -> Response:
         with self._ledger.lock:
             captured = [
                 charge
                 for charge in self._ledger.charges.values()
-                if charge.processor == self.name and charge.order_id == order_id
+                if (charge.processor, charge.sale, charge.order_id) == (self.name, False, order_id)
             ]
             units = [
                 {
@@ -288,6 +347,9 @@ class PayPalApi:
 
     def refund(self, refund: Refund, *, whole: bool = True) -> dict[str, Any]:
         """A refund as PayPal writes it."""
+        charge = self._ledger.charges[refund.charge_id]
+        if charge.sale:
+            return _v1_refund(refund, charge)
         status: dict[str, Any] = {"id": refund.id, "status": STATUS[refund.state]}
         if not whole:
             return status
@@ -336,6 +398,37 @@ def _amount(minor: int, currency: str) -> dict[str, str]:
     if currency.upper() in WITHOUT_DECIMALS:
         value = value.quantize(Decimal(1))
     return {"value": f"{value:f}", "currency_code": currency.upper()}
+
+
+def _v1_amount(minor: int, currency: str) -> dict[str, str]:
+    amount = _amount(minor, currency)
+    return {"total": amount["value"], "currency": amount["currency_code"]}
+
+
+def _v1_refund(refund: Refund, charge: Charge) -> dict[str, Any]:
+    """A refund of a sale, as v1 writes it."""
+    made = datetime.fromtimestamp(refund.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = {
+        "id": refund.id,
+        "state": STATUS[refund.state].lower(),
+        "amount": _v1_amount(refund.amount_minor, refund.currency),
+        "sale_id": charge.id,
+        "invoice_number": refund.our_id,
+        "create_time": made,
+        "update_time": made,
+    }
+    if refund.state == "pending":
+        body["reason_code"] = "ECHECK"
+    return body | ({"parent_payment": charge.order_id} if charge.order_id else {})
+
+
+def _in_v1_words(response: Response) -> Response:
+    """A refusal as v1 writes it: with a name of its own, and without issues."""
+    body: Any = response.body
+    if response.status != 422:
+        return response
+    name = V1_NAMES.get(body["details"][0]["issue"], "TRANSACTION_REFUSED")
+    return _error(400, name, "", body["message"])
 
 
 def _missing() -> Response:

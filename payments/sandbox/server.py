@@ -5,7 +5,7 @@ call                               what it does
 =================================  ================================================================
 GET /healthz                       answers that it is up
 POST /_sandbox/charges             registers payments: one or a list of `processor`, `id`,
-                                   `amount_minor`, `currency`, `order_id`, `account`
+                                   `amount_minor`, `currency`, `order_id`, `account`, `sale`
 POST /_sandbox/charges/ID/refunds  refunds all that is left, or `amount_minor`, as a person in the
                                    provider's dashboard does
 POST /_sandbox/charges/ID/dispute  opens a chargeback, or ends it with `outcome` won or lost;
@@ -185,10 +185,8 @@ class Sandbox:
 
             def told() -> Told:
                 kind = kinds[refund.state]
-                return (
-                    f"PAYMENT.REFUND.{kind}" if kind else "PAYMENT.CAPTURE.REFUNDED",
-                    paypal.refund(refund),
-                )
+                arrived = f"PAYMENT.{'SALE' if charge.sale else 'CAPTURE'}.REFUNDED"
+                return f"PAYMENT.REFUND.{kind}" if kind else arrived, paypal.refund(refund)
 
             moments = {now, refund.settles_at, refund.fails_at or now}
             for moment in sorted(at for at in moments if at >= now):

@@ -14,12 +14,14 @@ import pytest
 from pytest_django import Settings
 
 from payments.gateways import (
+    Charge,
     Declined,
     Gateway,
     RefundAnswer,
     RefundRequest,
     Unavailable,
     Unknown,
+    Unlisted,
     gateway_for,
 )
 from payments.gateways.connection import retry_after
@@ -220,6 +222,23 @@ class TestRefunding:
 
         assert gateway.find(theirs) == gateway.fetch(answer.provider_id, theirs) == answer
         assert refusal.value.code == "resource_missing"
+
+    @pytest.mark.parametrize("provider", ["stripe"])
+    def test_each_page_and_each_dispute_of_a_connected_account_is_asked_for_there(
+        self, sandbox: SandboxClient, gateway: Gateway
+    ) -> None:
+        sandbox.register("stripe", "ch_cleo", 7900, account="acct_cleo")
+        for _ in range(101):
+            sandbox.refund_elsewhere("ch_cleo", 1)
+        sandbox.dispute("ch_cleo")
+        theirs = Charge("ch_cleo", "USD", account="acct_cleo")
+
+        seen, bank = gateway.refunds_of(theirs), gateway.chargebacks_of(theirs)
+
+        assert len(seen) == 101
+        assert bank.state == "open"
+        with pytest.raises(Unknown):
+            gateway.chargebacks_of(replace(theirs, account=""))
 
 
 class TestCurrencies:
@@ -531,15 +550,16 @@ class TestLookingUp:
         assert trouble.value.alert is True
 
     @pytest.mark.parametrize("provider", ["paypal"])
-    def test_a_capture_without_an_order_cannot_be_looked_up(
-        self, sandbox: SandboxClient, gateway: Gateway, refund: RefundRequest
+    @pytest.mark.parametrize("sale", [False, True])
+    def test_a_capture_without_an_order_and_a_sale_without_a_payment_have_no_list(
+        self, sandbox: SandboxClient, gateway: Gateway, refund: RefundRequest, *, sale: bool
     ) -> None:
-        sandbox.register("paypal", "LONELY", 500)
+        sandbox.register("paypal", "LONELY", 500, sale=sale)
 
-        with pytest.raises(Unknown) as trouble:
+        with pytest.raises(Unlisted) as trouble:
             gateway.find(replace(refund, charge_id="LONELY", order_id=""))
 
-        assert trouble.value.alert is True
+        assert trouble.value.alert is False
 
 
 @pytest.mark.parametrize("provider", ["paypal"])

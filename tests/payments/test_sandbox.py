@@ -294,6 +294,7 @@ class TestControl:
             "currency": "USD",
             "order_id": "",
             "account": "",
+            "sale": False,
             "disputed": False,
             "create_calls": 0,
             "refunded_minor": 0,

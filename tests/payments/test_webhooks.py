@@ -13,6 +13,7 @@ import stripe
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import Settings
 
 from payments import refunds, signatures, tasks, webhooks
@@ -497,3 +498,22 @@ def test_only_posts_are_answered(listening: str) -> None:
     for processor in PROCESSORS:
         answer = requests.get(f"{listening}/webhooks/{processor}/", timeout=10)
         assert answer.status_code == 405
+
+
+# ── Forgetting ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_only_events_that_were_seen_to_long_ago_are_removed(settings: Settings) -> None:
+    settings.EVENTS_KEPT_DAYS = 90
+    now = timezone.now()
+    for name, seen_days_ago in (("old", 91), ("recent", 89), ("waiting", None)):
+        ProviderEvent.objects.create(
+            provider="stripe", event_id=name, type="refund.updated", payload="{}",
+            received_at=now - timedelta(days=200),
+            processed_at=None if seen_days_ago is None else now - timedelta(days=seen_days_ago),
+        )  # fmt: skip
+
+    tasks.prune_events()
+
+    kept = ProviderEvent.objects.order_by("event_id").values_list("event_id", flat=True)
+    assert list(kept) == ["recent", "waiting"]
