@@ -122,7 +122,7 @@ class WebhookDelivery(models.Model):
         )
         indexes = (
             models.Index(
-                fields=["next_attempt_at", "id"],
+                fields=["endpoint", "next_attempt_at", "id"],
                 condition=Q(state__in=["pending", "sending"]),
                 name="webhook_to_send",
             ),

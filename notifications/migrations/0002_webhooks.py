@@ -98,7 +98,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('state__in', ['pending', 'sending'])), fields=['next_attempt_at', 'id'], name='webhook_to_send'),
+            index=models.Index(condition=models.Q(('state__in', ['pending', 'sending'])), fields=['endpoint', 'next_attempt_at', 'id'], name='webhook_to_send'),
         ),
         migrations.AddIndex(
             model_name='webhookdelivery',
