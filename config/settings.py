@@ -94,6 +94,14 @@ RECONCILIATION_DAYS = env.whole("RECONCILIATION_DAYS", 120, least=1)
 EVENTS_KEPT_DAYS = env.whole("EVENTS_KEPT_DAYS", 90, least=1)  # of the providers, once handled
 PAYMENT_NEWS_TASK = "resolution.tasks.notice_payment"  # who is told when a payment has changed
 
+# Webhooks out. Loopback addresses, plain HTTP ones too, are for receivers on a developer's machine.
+OUTGOING_WEBHOOKS_ALLOW_LOOPBACK = env.flag("OUTGOING_WEBHOOKS_ALLOW_LOOPBACK", False)
+if SECURE and OUTGOING_WEBHOOKS_ALLOW_LOOPBACK:
+    raise ImproperlyConfigured(
+        "OUTGOING_WEBHOOKS_ALLOW_LOOPBACK is for development and must not be set."
+    )
+WEBHOOKS_TASK = "api.tasks.deliver_webhooks"  # who is told when there is something to send
+
 # The API: how much one token may ask for. A demo is for trying things out, by scripts too.
 API_REQUESTS_A_MINUTE = env.whole("API_REQUESTS_A_MINUTE", 10_000 if DEMO else 600, least=1)
 
