@@ -81,6 +81,11 @@ class Faults:
         with self._lock:
             self._coming.append(fault)
 
+    def coming(self) -> list[Fault]:
+        """What was asked for and has not happened yet."""
+        with self._lock:
+            return list(self._coming)
+
     def clear(self) -> None:
         """Behave from now on."""
         with self._lock:

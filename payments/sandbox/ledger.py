@@ -160,7 +160,9 @@ class Ledger:
                 key = record.pop("key")
                 self._answers[key] = Answered(**record)
             case "keys_forgotten":
-                self._answers.clear()
+                whose = record.get("provider", "")
+                kept = [key for key in self._answers if not key.startswith(whose)]
+                self._answers = {key: self._answers[key] for key in kept}
 
     def close(self) -> None:
         """Close the journal."""
@@ -297,10 +299,10 @@ class Ledger:
                 refund_id=refund_id,
             )
 
-    def forget_keys(self) -> None:
-        """Prune the idempotency keys, as Stripe may after a day."""
+    def forget_keys(self, provider: str = "") -> None:
+        """Prune the idempotency keys, as Stripe may after a day; of one provider or of both."""
         with self.lock:
-            self._write("keys_forgotten")
+            self._write("keys_forgotten", provider=provider)
 
     def as_witness(self, only: str = "") -> list[dict[str, Any]]:
         """Every charge, or one, with refunds and totals, to check the caller's books against."""
@@ -309,6 +311,7 @@ class Ledger:
                 {
                     **asdict(charge),
                     "disputed": self.is_charged_back(charge),
+                    "disputes": [each.state for each in self.disputes_of(charge.id)],
                     "refunded_minor": self.refunded_minor(charge),
                     "refunds": [
                         {

@@ -12,13 +12,14 @@ POST /_sandbox/charges/ID/dispute  opens a chargeback, or ends it with `outcome`
                                    DELETE ends it as won
 GET /_sandbox/ledger               every charge, or the one of `charge`, with its refunds, totals
                                    and calls
-POST /_sandbox/faults              asks for a fault (faults.py); DELETE takes back what is to come
+POST /_sandbox/faults              asks for a fault (faults.py); GET answers what is still to come,
+                                   DELETE takes that back
 POST /_sandbox/refunds/ID/fail     lets a refund fail now, after success too; `reason` if any
 POST /_sandbox/settings            `settle_seconds` from now on; `webhook_url` for the events
 GET /_sandbox/authority            the certificate by which PayPal's events are checked
 POST /_sandbox/sign/PROVIDER       the headers that prove any `body` to be the provider's event
 GET /_sandbox/log                  the calls seen: method, path, key, status; DELETE empties it
-DELETE /_sandbox/keys              prunes the idempotency keys
+DELETE /_sandbox/keys              prunes the idempotency keys, of one `provider` or of both
 DELETE /_sandbox/tokens            ends PayPal's access tokens
 DELETE /_sandbox/                  forgets everything
 =================================  ================================================================
@@ -31,7 +32,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -79,6 +80,7 @@ class Sandbox:
             ("POST", r"/_sandbox/sign/(stripe|paypal)", self._sign),
             ("GET", r"/_sandbox/ledger", self._witness),
             ("POST", r"/_sandbox/faults", self._misbehave),
+            ("GET", r"/_sandbox/faults", self._to_come),
             ("DELETE", r"/_sandbox/faults", self._behave),
             ("POST", r"/_sandbox/refunds/([^/]+)/fail", self._fail),
             ("POST", r"/_sandbox/settings", self._set),
@@ -221,6 +223,9 @@ class Sandbox:
         self.faults.add(fault)
         return Response(200, {"asked": fault.kind, "times": fault.times})
 
+    def _to_come(self, request: Request) -> Response:
+        return Response(200, {"faults": [asdict(fault) for fault in self.faults.coming()]})
+
     def _behave(self, request: Request) -> Response:
         self.faults.clear()
         return Response(200, {})
@@ -244,7 +249,7 @@ class Sandbox:
         return Response(200, {})
 
     def _forget_keys(self, request: Request) -> Response:
-        self.ledger.forget_keys()
+        self.ledger.forget_keys(request.json().get("provider", ""))
         return Response(200, {})
 
     def _end_tokens(self, request: Request) -> Response:
