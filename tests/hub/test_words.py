@@ -396,7 +396,7 @@ def test_staff_read_who_wrote_and_what_only_they_may_see(stories: Stories) -> No
         "Bea Lind Buyer My words on comment.",
         "Loop & Lens Cleo Park, creator My words on comment.",
         "Whop Sam Reyes, staff My words on comment.",
-        "Sam Reyes My words on note.",
+        "Sam Reyes Internal note My words on note.",
     ]
     assert timeline(case, "buyer")[2:] == [
         "You Buyer My words on comment.",
