@@ -17,7 +17,7 @@ from django.db.models import Count, prefetch_related_objects
 from django.utils import timezone
 
 from marketplace.models import TeamMember, User
-from notifications import mail
+from notifications import mail, webhook_letters
 from notifications.models import Notification
 from notifications.outbox import Composed, one_line
 from payments.money import format_money
@@ -149,8 +149,10 @@ def compose(notifications: Sequence[Notification]) -> dict[int, Composed | None]
 
     None for a reader who may not see the case any more, or whose account is closed.
     """
-    known = _Timelines.of(notifications)
-    return {message.pk: _compose(message, known) for message in notifications}
+    of_webhooks = webhook_letters.compose(notifications)
+    of_cases = [message for message in notifications if message.pk not in of_webhooks]
+    known = _Timelines.of(of_cases)
+    return of_webhooks | {message.pk: _compose(message, known) for message in of_cases}
 
 
 def _compose(message: Notification, known: _Timelines) -> Composed | None:
