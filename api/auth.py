@@ -10,6 +10,7 @@ from api import limits, tokens
 from api.errors import ApiError
 from api.models import ApiToken
 from marketplace.models import Company, TeamMember, User
+from resolution.models import Case, CaseQuerySet
 from resolution.terms import Actor, Party
 
 
@@ -52,6 +53,19 @@ class Caller:
         """As one of this company's team, when they are."""
         place = self.places.get(company_id)
         return Actor(Party.CREATOR, self.user, role=place.role) if place else None
+
+    def actors_on(self, case: Case) -> list[Actor]:
+        """In which capacities they stand before a case: of those, the case is visible to them."""
+        buyer = self.as_buyer() if case.buyer_id == self.user.pk else None
+        return [actor for actor in (buyer, self.as_creator(case.company_id)) if actor]
+
+    def lists(self) -> list[CaseQuerySet]:
+        """The cases that they see: those that they opened, and one list for each company."""
+        buyer = self.as_buyer()
+        mine = [Case.objects.visible_to(buyer)] if buyer else []
+        creator = Actor(Party.CREATOR, self.user)
+        theirs = Case.objects.visible_to(creator)
+        return mine + [theirs.filter(company=company_id) for company_id in self.places]
 
 
 class ApiRequest(HttpRequest):

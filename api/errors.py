@@ -190,22 +190,21 @@ CODES = {"missing": "parameter_missing", "extra_forbidden": "parameter_unknown"}
 
 def _of_validation(error: ValidationError) -> ApiError:
     first = error.errors[0]
-    # ("query" | "path" | "body", and for a body the view's name for it, then the fields)
-    place = [str(part) for part in first["loc"]]
-    fields = place[2:] if place[0] == "body" else place[-1:]
-    param = ".".join(fields) or None
+    # Where it was found, what the view calls that, and the fields; of a list its place as well.
+    source, *place = first["loc"]
+    named = [part for part in place if isinstance(part, str)]
+    fields = place[1:] if source == "body" else named[-1:]
+    param = ".".join(map(str, fields)) or None
     code = CODES.get(first["type"], "parameter_invalid")
+    if first["type"] == "parameter_unknown":  # found by paging.QueryIn, which names it
+        code, param = "parameter_unknown", str(first["ctx"]["param"])
+    if param is None:
+        return ApiError(400, code, "Send a JSON object.")
     message = {
-        "parameter_missing": f"“{param}” is missing." if param else "Send a JSON object.",
+        "parameter_missing": f"“{param}” is missing.",
         "parameter_unknown": f"There is no parameter “{param}”.",
-    }.get(code) or _sentence(str(first["msg"]), param)
-    if named := first.get("ctx", {}).get("param"):
-        return ApiError(400, first["type"], str(first["msg"]), param=str(named))
+    }.get(code, f"“{param}”: {first['msg']}.")
     return ApiError(400, code, message, param=param)
-
-
-def _sentence(told: str, param: str | None) -> str:
-    return f"“{param}”: {told}." if param else f"{told}."
 
 
 def in_whops_shape(

@@ -34,7 +34,7 @@ class QueryIn(Schema):
         for name in request.GET if request is not None else ():
             if name not in type(self).model_fields:
                 raise PydanticCustomError(
-                    "parameter_unknown", "There is no parameter “{param}”.", {"param": name}
+                    "parameter_unknown", "There is no parameter of this name", {"param": name}
                 )
         return self
 
@@ -58,7 +58,7 @@ class PageInfo(Schema):
 
 
 def moment(text: Any) -> datetime:
-    """A date of a request, in UTC; ValueError when it is none."""
+    """A date in UTC out of its ISO 8601 text; ValueError when it is none."""
     found = datetime.fromisoformat(str(text))
     try:
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

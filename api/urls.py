@@ -3,7 +3,7 @@
 from django.conf import settings
 from ninja import NinjaAPI
 
-from api import account, errors
+from api import account, attachments, cases, errors
 from api.auth import Bearer
 
 VERSION_DATE = "2026-10-15-1"
@@ -22,4 +22,5 @@ api = NinjaAPI(
     parser=errors.StrictParser(),
 )
 errors.install(api)
-api.add_router("", account.router)
+for part in (account, cases, attachments):
+    api.add_router("", part.router)

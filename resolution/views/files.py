@@ -32,15 +32,20 @@ def download(request: HttpRequest, public_id: str) -> HttpResponseBase:
         raise Http404
     shown = attachment.kind == Attachment.Kind.IMAGE and request.GET.get("inline") == "1"
     try:
-        response = FileResponse(
-            attachment.file.open("rb"),
-            as_attachment=not shown,
-            filename=attachment.filename,
-            content_type=attachment.content_type,
-        )
+        return send(attachment, shown=shown)
     except STORAGE_ERRORS:
         log.exception("the bytes of %s can’t be read", attachment.public_id)
         return render(request, "503.html", {"what": "This file can’t be opened"}, status=503)
+
+
+def send(attachment: Attachment, *, shown: bool) -> FileResponse:
+    """The bytes of a file, to be looked at or to be saved; one of STORAGE_ERRORS without them."""
+    response = FileResponse(
+        attachment.file.open("rb"),
+        as_attachment=not shown,
+        filename=attachment.filename,
+        content_type=attachment.content_type,
+    )
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response["Cache-Control"] = "private, no-store"

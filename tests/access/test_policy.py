@@ -133,6 +133,30 @@ GET  api:api-root                     | 404  404  404  404  404  404  404  404  
 POST api:api-root                     | 404  404  404  404  404  404  404  404  404  404  404
 GET  api:me                           | 401  401  401  401  401  401  401  401  401  401  401
 POST api:me                           | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:list_cases                   | 401  401  401  401  401  401  401  401  401  401  401
+POST api:list_cases                   | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:create_case                  | 401  401  401  401  401  401  401  401  401  401  401
+POST api:create_case                  | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:summary                      | 401  401  401  401  401  401  401  401  401  401  401
+POST api:summary                      | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:retrieve_case                | 401  401  401  401  401  401  401  401  401  401  401
+POST api:retrieve_case                | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:list_events                  | 401  401  401  401  401  401  401  401  401  401  401
+POST api:list_events                  | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:accept_case                  | 405  405  405  405  405  405  405  405  405  405  405
+POST api:accept_case                  | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:deny_case                    | 405  405  405  405  405  405  405  405  405  405  405
+POST api:deny_case                    | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:request_info                 | 405  405  405  405  405  405  405  405  405  405  405
+POST api:request_info                 | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:reply_to_case                | 405  405  405  405  405  405  405  405  405  405  405
+POST api:reply_to_case                | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:appeal_case                  | 405  405  405  405  405  405  405  405  405  405  405
+POST api:appeal_case                  | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:withdraw_case                | 405  405  405  405  405  405  405  405  405  405  405
+POST api:withdraw_case                | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:download                     | 404  404  404  404  404  404  404  404  404  404  404
+POST api:download                     | 405  405  405  405  405  405  405  405  405  405  405
 GET  hub                              | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST hub                              | in   405  405  405  405  405  405  405  405  405  405
 GET  hub-membership                   | in   ok   404  404  404  404  404  404  404  404  404
@@ -203,6 +227,10 @@ POST attachment                       | 405  405  405  405  405  405  405  405  
 
 
 STOCK = re.compile(r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again)")
+API_ON_ONE_CASE = {
+    "api:retrieve_case", "api:list_events", "api:accept_case", "api:deny_case", "api:request_info",
+    "api:reply_to_case", "api:appeal_case", "api:withdraw_case",
+}  # fmt: skip
 NAMELESS = {
     "admin/login/": "/admin/login/",
     "admin/logout/": "/admin/logout/",
@@ -322,7 +350,10 @@ class World:
             return [self.case_for(act).public_id, act.split(",")[0]]
         if name == "dash-rule-act":
             return [self.rule.pk, act]
+        if name in API_ON_ONE_CASE:
+            return [self.asked.public_id]
         ids: dict[str, list[Any]] = {
+            "api:download": [self.file.public_id],
             "hub-membership": [self.membership.public_id],
             "hub-open-case": [self.free.public_id],
             "hub-case": [self.asked.public_id],

@@ -1,0 +1,100 @@
+"""The files of messages: how a call names them, and addresses that give their bytes for an hour."""
+
+from collections.abc import Sequence
+
+from django.conf import settings
+from django.core import signing
+from django.http import FileResponse, HttpRequest
+from django.urls import reverse
+from ninja import Router, Schema
+from pydantic import ConfigDict
+
+from api.auth import Caller
+from api.errors import ApiError, ErrorOut, not_found
+from api.models import ApiToken
+from api.shapes import AttachmentOut
+from resolution.evidence import PUBLIC_ID, STORAGE_ERRORS
+from resolution.models import Attachment
+from resolution.views.files import send
+
+router = Router(tags=["Files"])
+signer = signing.TimestampSigner(salt="api.attachments")
+GOOD_FOR = 60 * 60  # seconds
+
+
+class AttachmentIn(Schema):
+    """A file that was uploaded before, by one of its two ids."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str | None = None
+    direct_upload_id: str | None = None
+
+
+def uploads_of(caller: Caller, named: Sequence[AttachmentIn]) -> list[str]:
+    """The public ids of the uploads that are named, for the form that looks at each of them."""
+    ids = [item.id or item.direct_upload_id or "" for item in named]
+    if not all(PUBLIC_ID.fullmatch(i) for i in ids):
+        raise ApiError(
+            422, "attachment_not_found", "There is no such upload of yours.", param="attachments"
+        )
+    return ids
+
+
+def attachment_out(attachment: Attachment, token: ApiToken) -> AttachmentOut:
+    """A file, with an address that this token's owner may hand to a browser for an hour."""
+    signature = signer.sign(f"{attachment.public_id}:{token.public_id}").partition(":")[2]
+    path = reverse("api:download", args=[attachment.public_id])
+    return AttachmentOut(
+        id=attachment.public_id,
+        filename=attachment.filename,
+        content_type=attachment.content_type,
+        url=f"{settings.SITE_URL}{path}?signature={signature}",
+    )
+
+
+BYTES = {"200": {"description": "The bytes of the file.", "content": {"*/*": {}}}}
+
+
+@router.get(
+    "/attachments/{attachment_id}",
+    auth=None,
+    response={404: ErrorOut, 503: ErrorOut},
+    operation_id="download_attachment",
+    openapi_extra={"responses": BYTES},
+)
+def download(request: HttpRequest, attachment_id: str, signature: str = "") -> FileResponse:
+    """The bytes of a file, at the address that an event or a file gives for it.
+
+    The address works for an hour, without a token, as long as the token that it was given to can
+    see the file.
+    """
+    attachment = _find(attachment_id, signature)
+    if attachment is None:
+        raise not_found("file")
+    try:
+        return send(attachment, shown=attachment.kind == Attachment.Kind.IMAGE)
+    except STORAGE_ERRORS as reason:
+        raise ApiError(503, "storage_unavailable", "This file can’t be read now.") from reason
+
+
+def _find(public_id: str, signature: str) -> Attachment | None:
+    """The file, when the signature is good and its token's owner may see it at this moment."""
+    try:
+        signed = signer.unsign(f"{public_id}:{signature}", max_age=GOOD_FOR)
+    except signing.BadSignature:
+        return None
+    token = (
+        ApiToken.objects.select_related("user", "company")
+        .filter(public_id=signed.partition(":")[2])
+        .first()
+    )
+    attachment = (
+        Attachment.objects.select_related("event__case").filter(public_id=public_id).first()
+    )
+    if attachment is None or token is None or not token.is_usable or not token.user.is_active:
+        return None
+    event, caller = attachment.event, Caller(token)
+    if event is None:
+        return attachment if attachment.uploader_id == token.user_id else None
+    return attachment if not event.staff_only and caller.actors_on(event.case) else None
