@@ -68,6 +68,19 @@ class SandboxClient:
         """Let a refund fail now, also after it has succeeded."""
         self.control("POST", f"refunds/{provider_id}/fail", {"reason": reason})
 
+    def arrive(self, provider_id: str) -> None:
+        """Let a refund arrive that is pending or requires action."""
+        self.control("POST", f"refunds/{provider_id}/arrive")
+
+    def keep_events(self) -> None:
+        """Keep the events from now on, for `events` to fetch, instead of sending them."""
+        self.control("POST", "settings", {"keep_events": True})
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events that were kept since, each with `provider`, `body` and `headers`."""
+        kept: list[dict[str, Any]] = self.control("GET", "events")["events"]
+        return kept
+
     def dispute(self, charge_id: str, **more: Any) -> None:
         """Open a chargeback on a charge, over `amount_minor` if not all of it."""
         self.control("POST", f"charges/{charge_id}/dispute", more)

@@ -174,12 +174,14 @@ class StripeGateway:
 def to_stripe_units(minor: int, currency: str) -> int:
     """Our minor units in Stripe's: the same but for a few (ISK and UGX have two decimals there).
 
-    Raises Declined for an amount that Stripe has no whole number for.
+    Raises Declined for an amount that Stripe has no whole number for, and for thousandths that are
+    no whole hundredths: of the currencies with three decimals Stripe takes the last as 0 only.
     """
     shift = _digits_apart(currency)
     if shift >= 0:
-        return minor * 10**shift
-    units, rest = divmod(minor, 10**-shift)
+        units, rest = minor * 10**shift, minor % 10 if currency.upper() in _THOUSANDTHS else 0
+    else:
+        units, rest = divmod(minor, 10**-shift)
     if rest:
         code = currency.upper()
         raise Declined("amount_not_representable", f"Stripe has no such fraction of {code}.")

@@ -12,6 +12,8 @@ drop               a reset instead of an answer; likewise
 half_body          the answer breaks off in the middle; likewise
 decline            refused for good, with `code`
 late_failure       the refund fails `seconds` after it has succeeded
+wait               it waits until it is let arrive; `code` is `requires_action`, or the reason for
+                   which it is pending: `processing`, `insufficient_funds`, `charge_pending`
 lose, double       an event (`webhook.send`) is never sent, or sent twice
 delay, reorder     it is sent `seconds` later, or after the next one
 =================  ============================================================================
@@ -30,7 +32,7 @@ OPERATIONS = frozenset(
 )
 ON_THE_WIRE = frozenset({"timeout", "drop", "half_body"})
 AT_THE_DOOR = frozenset({"401", "429"}) | ON_THE_WIRE
-INSIDE = frozenset({"delay", "500_before", "500_after_effect", "decline", "late_failure"})
+INSIDE = frozenset({"delay", "500_before", "500_after_effect", "decline", "late_failure", "wait"})
 OF_EVENTS = frozenset({"lose", "double", "delay", "reorder"})
 
 
@@ -55,7 +57,7 @@ class Fault:
         kinds = OF_EVENTS if self.operation == "webhook.send" else AT_THE_DOOR | INSIDE
         if self.kind not in kinds:
             raise ValueError(f"kind: one of {', '.join(sorted(kinds))}.")
-        if self.operation != "refund.create" and self.kind in ("decline", "late_failure"):
+        if self.operation != "refund.create" and self.kind in ("decline", "late_failure", "wait"):
             raise ValueError(f"{self.kind} is for refund.create.")
         if self.kind == "timeout" and not self.seconds:
             self.seconds = 60.0

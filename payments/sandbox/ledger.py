@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-RefundState = Literal["pending", "succeeded", "failed"]
+RefundState = Literal["pending", "requires_action", "succeeded", "failed"]
 DisputeState = Literal["open", "won", "lost"]
 
 
@@ -48,7 +48,11 @@ class Charge:
 
 @dataclass
 class Refund:
-    """Money on its way back; times are seconds since 1970."""
+    """Money on its way back; times are seconds since 1970.
+
+    `waits` says why it is not under way yet, until it arrives: `requires_action`, or the reason for
+    which it is pending.
+    """
 
     id: str
     charge_id: str
@@ -59,6 +63,7 @@ class Refund:
     settles_at: float
     fails_at: float | None = None
     failure_reason: str = ""
+    waits: str = ""
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,6 +71,8 @@ class Refund:
         now = time.time()
         if self.fails_at is not None and self.fails_at <= now:
             return "failed"
+        if self.waits:
+            return "requires_action" if self.waits == "requires_action" else "pending"
         return "succeeded" if self.settles_at <= now else "pending"
 
 
@@ -154,6 +161,9 @@ class Ledger:
             case "failure":
                 refund = self.refunds[record["id"]]
                 refund.fails_at, refund.failure_reason = record["at"], record["reason"]
+            case "arrival":
+                refund = self.refunds[record["id"]]
+                refund.waits, refund.settles_at = "", record["at"]
             case "call":
                 self.charges[record["id"]].create_calls += 1
             case "answer":
@@ -248,6 +258,7 @@ class Ledger:
         our_id: str,
         *,
         fails_after: float | None = None,
+        waits: str = "",
         **details: Any,
     ) -> Refund:
         """Give money back; raises OverRefund. `fails_after` settling, in seconds, it fails late."""
@@ -267,6 +278,7 @@ class Ledger:
                 settles_at=settles_at,
                 fails_at=None if fails_after is None else settles_at + fails_after,
                 failure_reason="" if fails_after is None else "expired_or_canceled_card",
+                waits=waits,
                 details=details,
             )
             self._write("refund", **asdict(refund))
@@ -280,6 +292,12 @@ class Ledger:
             self._write("failure", id=refund_id, at=time.time(), reason=reason)
             self.refund_changes(refund)
             return refund
+
+    def arrive(self, refund_id: str) -> Refund:
+        """Let a refund that is under way, or waits, arrive now; raises KeyError."""
+        with self.lock:
+            self._write("arrival", id=refund_id, at=time.time())
+            return self.refunds[refund_id]
 
     def answered(self, key: str) -> Answered | None:
         """What was answered under this idempotency key before."""

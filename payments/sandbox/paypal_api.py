@@ -17,7 +17,12 @@ from payments.sandbox.faults import INSIDE, Fault, Faults
 from payments.sandbox.ledger import Charge, Dispute, Ledger, OverRefund, Refund, UnknownCharge
 from payments.sandbox.wire import Request, Response
 
-STATUS = {"pending": "PENDING", "succeeded": "COMPLETED", "failed": "FAILED"}
+STATUS = {
+    "pending": "PENDING",
+    "requires_action": "PENDING",
+    "succeeded": "COMPLETED",
+    "failed": "FAILED",
+}
 WITHOUT_DECIMALS = frozenset({"HUF", "JPY", "TWD"})
 OUTCOMES = {"won": "RESOLVED_SELLER_FAVOUR", "lost": "RESOLVED_BUYER_FAVOUR"}
 V1_NAMES = {
@@ -189,6 +194,7 @@ class PayPalApi:
                 amount,
                 str(body.get("invoice_number" if charge.sale else "custom_id", "")),
                 fails_after=fault.seconds if fault and kind == "late_failure" else None,
+                waits=(fault.code or "ECHECK") if fault and kind == "wait" else "",
                 note=body.get("note_to_payer"),
             )
         except OverRefund:
@@ -354,7 +360,7 @@ class PayPalApi:
         if not whole:
             return status
         if refund.state == "pending":
-            status["status_details"] = {"reason": "ECHECK"}
+            status["status_details"] = {"reason": refund.waits or "ECHECK"}
         made = datetime.fromtimestamp(refund.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return status | {
             "amount": _amount(refund.amount_minor, refund.currency),
@@ -418,7 +424,7 @@ def _v1_refund(refund: Refund, charge: Charge) -> dict[str, Any]:
         "update_time": made,
     }
     if refund.state == "pending":
-        body["reason_code"] = "ECHECK"
+        body["reason_code"] = refund.waits or "ECHECK"
     return body | ({"parent_payment": charge.order_id} if charge.order_id else {})
 
 

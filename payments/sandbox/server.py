@@ -15,7 +15,10 @@ GET /_sandbox/ledger               every charge, or the one of `charge`, with it
 POST /_sandbox/faults              asks for a fault (faults.py); GET answers what is still to come,
                                    DELETE takes that back
 POST /_sandbox/refunds/ID/fail     lets a refund fail now, after success too; `reason` if any
-POST /_sandbox/settings            `settle_seconds` from now on; `webhook_url` for the events
+POST /_sandbox/refunds/ID/arrive   lets a refund arrive that is pending or requires action
+POST /_sandbox/settings            `settle_seconds` from now on; `webhook_url` for the events, or
+                                   `keep_events` to have them fetched instead of sent
+GET /_sandbox/events               the events that were kept, signed, each once
 GET /_sandbox/authority            the certificate by which PayPal's events are checked
 POST /_sandbox/sign/PROVIDER       the headers that prove any `body` to be the provider's event
 GET /_sandbox/log                  the calls seen: method, path, key, status; DELETE empties it
@@ -83,7 +86,9 @@ class Sandbox:
             ("GET", r"/_sandbox/faults", self._to_come),
             ("DELETE", r"/_sandbox/faults", self._behave),
             ("POST", r"/_sandbox/refunds/([^/]+)/fail", self._fail),
+            ("POST", r"/_sandbox/refunds/([^/]+)/arrive", self._arrive),
             ("POST", r"/_sandbox/settings", self._set),
+            ("GET", r"/_sandbox/events", self._events),
             ("GET", r"/_sandbox/log", lambda request: Response(200, {"calls": list(self._log)})),
             ("DELETE", r"/_sandbox/log", self._empty_log),
             ("DELETE", r"/_sandbox/keys", self._forget_keys),
@@ -183,10 +188,10 @@ class Sandbox:
         charge = self.ledger.charges[refund.charge_id]
         stripe, paypal = self._stripe, self._paypal
         if charge.processor == "paypal":
-            kinds = {"pending": "PENDING", "succeeded": "", "failed": "FAILED"}
+            kinds = {"succeeded": "", "failed": "FAILED"}
 
             def told() -> Told:
-                kind = kinds[refund.state]
+                kind = kinds.get(refund.state, "PENDING")
                 arrived = f"PAYMENT.{'SALE' if charge.sale else 'CAPTURE'}.REFUNDED"
                 return f"PAYMENT.REFUND.{kind}" if kind else arrived, paypal.refund(refund)
 
@@ -205,6 +210,16 @@ class Sandbox:
             self.webhooks.tell(
                 "stripe", at, lambda: ("charge.refund.updated", stripe.refund(refund))
             )
+
+    def _tell_of_arrival(self, refund: Refund) -> None:
+        """Announce that a refund which was let wait has arrived."""
+        now, charge = time.time(), self.ledger.charges[refund.charge_id]
+        if charge.processor == "stripe":
+            stripe = self._stripe
+            self.webhooks.tell("stripe", now, lambda: ("refund.updated", stripe.refund(refund)))
+        else:
+            kind = f"PAYMENT.{'SALE' if charge.sale else 'CAPTURE'}.REFUNDED"
+            self.webhooks.tell("paypal", now, lambda: (kind, self._paypal.refund(refund)))
 
     def _tell_of_dispute(self, dispute: Dispute) -> None:
         now, is_open = time.time(), dispute.state == "open"
@@ -235,10 +250,19 @@ class Sandbox:
         refund = self.ledger.fail(refund_id, reason)
         return Response(200, {"id": refund.id, "state": refund.state})
 
+    def _arrive(self, request: Request, refund_id: str) -> Response:
+        refund = self.ledger.arrive(refund_id)
+        self._tell_of_arrival(refund)
+        return Response(200, {"id": refund.id, "state": refund.state})
+
+    def _events(self, request: Request) -> Response:
+        return Response(200, {"events": self.webhooks.take_kept()})
+
     def _set(self, request: Request) -> Response:
         asked = request.json()
         self.ledger.settle_seconds = float(asked.get("settle_seconds", self.ledger.settle_seconds))
         self.webhooks.url = str(asked.get("webhook_url", self.webhooks.url)).rstrip("/")
+        self.webhooks.keeps = bool(asked.get("keep_events", self.webhooks.keeps))
         return Response(
             200,
             {"settle_seconds": self.ledger.settle_seconds, "webhook_url": self.webhooks.url},

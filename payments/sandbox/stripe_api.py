@@ -16,6 +16,8 @@ from payments.sandbox.wire import Request, Response
 CREATE_PARAMS = frozenset({"amount", "charge", "payment_intent", "reason"})
 DIGITS_APART = {"ISK": 2, "UGX": 2}
 """Currencies that Stripe counts in hundredths although they have none."""
+THREE_DECIMALS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+"""Currencies whose third decimal has to be 0, for the sake of the card networks."""
 
 
 class StripeApi:
@@ -181,6 +183,9 @@ class StripeApi:
         amount, rest = (
             divmod(int(params["amount"]), _units(charge)) if "amount" in params else (left, 0)
         )
+        if "amount" in params and charge.currency.upper() in THREE_DECIMALS and amount % 10:
+            message = f"Invalid amount. {charge.currency} amounts must be divisible by 10."
+            return _error(400, "invalid_request_error", "", message, param="amount")
         if rest:
             return _error(
                 400,
@@ -200,6 +205,7 @@ class StripeApi:
                 amount,
                 metadata.get("refund_id", ""),
                 fails_after=fault.seconds if fault and kind == "late_failure" else None,
+                waits=(fault.code or "processing") if fault and kind == "wait" else "",
                 metadata=metadata,
                 reason=params.get("reason"),
             )
@@ -329,7 +335,7 @@ class StripeApi:
         if state == "failed":
             body["failure_reason"] = refund.failure_reason
         if state == "pending":
-            body["pending_reason"] = "processing"
+            body["pending_reason"] = refund.waits or "processing"
         return body
 
 

@@ -69,6 +69,8 @@ class Webhooks:
         self._overtaken: list[Delivery] = []
         self._wake = threading.Condition()
         self._closing = False
+        self.keeps = False
+        self._kept: list[tuple[float, int, str, Callable[[], Told]]] = []
         threading.Thread(target=self._run, daemon=True, name="webhooks").start()
 
     @property
@@ -81,7 +83,10 @@ class Webhooks:
 
     def tell(self, provider: str, at: float, what: Callable[[], Told]) -> None:
         """Let an event go out at a moment; what it says is asked for then."""
-        if self.url:
+        if self.keeps:
+            with self._wake:
+                heapq.heappush(self._kept, (at, next(self._numbers), provider, what))
+        elif self.url:
             self._put(at, lambda: [self._event(provider, *what())])
 
     def forget(self) -> None:
@@ -89,7 +94,22 @@ class Webhooks:
         with self._wake:
             self._waiting.clear()
             self._overtaken.clear()
+            self._kept.clear()
+            self.keeps = False
             self.url = self._first_url
+
+    def take_kept(self) -> list[dict[str, Any]]:
+        """The events whose moment has come and that were kept, signed but never sent; each once."""
+        taken = []
+        with self._wake:
+            while self._kept and self._kept[0][0] <= time.time():
+                taken.append(heapq.heappop(self._kept))
+        found = []
+        for _, _, provider, what in taken:
+            event = self._event(provider, *what())
+            headers = self.headers_for(event)
+            found.append({"provider": provider, "body": event.body.decode(), "headers": headers})
+        return found
 
     def close(self) -> None:
         """Send nothing more."""

@@ -296,6 +296,7 @@ class TestControl:
             "account": "",
             "sale": False,
             "disputed": False,
+            "disputes": [],
             "create_calls": 0,
             "refunded_minor": 0,
             "refunds": [],
