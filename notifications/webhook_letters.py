@@ -57,7 +57,7 @@ def _letter(endpoint: WebhookEndpoint) -> Composed:
         said = last.error or f"It answered {last.response_code}."
         facts.append(("Last attempt", one_line(said)))
     return mail.render(
-        f"{mail.FOLDER}/creator/{DISABLED}.txt",
+        f"{mail.FOLDER}/{DISABLED}.txt",
         context,
         mail.Around(
             button_href=f"{settings.SITE_URL.rstrip('/')}/dash/resolution-center/developers/"

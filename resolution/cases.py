@@ -7,7 +7,7 @@ Locks are taken in one order everywhere: payment, case, refund, credit.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,11 +20,12 @@ from marketplace import clock
 from marketplace.doorbell import ring
 from marketplace.failpoints import failpoint
 from marketplace.models import Membership, TeamMember, User
+from notifications import webhooks
 from notifications.models import Notification
 from payments import credits, refunds
 from payments.models import Payment, Refund
 from payments.money import format_money
-from resolution import eligibility
+from resolution import announcements, eligibility
 from resolution.lifecycle import IN_REVIEW, Lifecycle, may_award, takes_two
 from resolution.models import Attachment, Case, Event
 from resolution.terms import (
@@ -71,6 +72,7 @@ class _Taken:
     event: Event
     files: Sequence[Attachment] = ()
     refund: Refund | None = field(default=None)
+    was: Mapping[str, Any] | None = field(default=None)
 
 
 # ── What is open to whom ──────────────────────────────────────────────────────────────────────────
@@ -126,7 +128,8 @@ def open_case(
     """
     actor = Actor(Party.BUYER, buyer)
     with transaction.atomic():
-        locked = Payment.objects.select_for_update(no_key=True, of=("self",)).get(pk=payment.pk)
+        held = Payment.objects.select_for_update(no_key=True, of=("self",))
+        locked = held.annotate(heard=webhooks.listening_to("company")).get(pk=payment.pk)
         known = Case.objects.filter(payment=locked).first()
         if known and is_repeat(known, "open_case", message, form_key, actor):
             return known
@@ -146,6 +149,7 @@ def open_case(
             opened_at=now,
             updated_at=now,
         )
+        case.heard = locked.heard
         facts = {"reason": reason, "asked_minor": asked_minor, "currency": locked.currency}
         act = Act(actor, message=message, facts=facts)
         taken = _run(case, "open_case", act, now, files, form_key)
@@ -249,6 +253,7 @@ def _lock(case_ids: Sequence[int], step: str, *, skip_locked: bool) -> list[Case
         rows.filter(pk__in=case_ids)
         .select_for_update(no_key=True, skip_locked=skip_locked, of=("self",))
         .select_related("payment", "refund", "buyer", "company", "product", "proposed_by")
+        .annotate(heard=webhooks.listening_to("company"))
         .order_by("pk")
     )
 
@@ -286,7 +291,7 @@ def _run(
     if step == "propose":
         act = replace(act, proposes=_proposed_step(case, act))
     proposer = _proposer(case, step, act)
-    before, due_before = case.state, case.due_at
+    before, due_before, was = case.state, case.due_at, announcements.standing(case)
     getattr(case, step)(act)
     if effects.waits_on is not None:
         asked = effects.waits_on
@@ -311,7 +316,7 @@ def _run(
         created_at=now,
         previous_hash=case.last_hash,
     )
-    taken = _Taken(case, act, event, files)
+    taken = _Taken(case, act, event, files, was=was)
     if effects.moves_money:
         _move_money(taken, again=step in ("retry_refund", "credit_instead"))
     if proposer:
@@ -521,6 +526,9 @@ def _write(batch: Sequence[_Taken], *, update: bool = True) -> None:
     for taken in batch:
         _attach(taken)
     Notification.objects.bulk_create(_notifications(batch))
+    webhooks.announce(
+        news for t in batch for news in announcements.of_step(t.event, t.case, t.was, t.refund)
+    )
     failpoint("intent.written")
     ring("resolution.tasks.deliver")
     for taken in batch:

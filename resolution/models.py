@@ -76,6 +76,9 @@ class Case(Lifecycle):
     opened_at = models.DateTimeField(default=clock.now)
     updated_at = models.DateTimeField(default=clock.now)
 
+    heard = False
+    """Whether an endpoint of the company's listens; the door asks together with the lock."""
+
     objects = CaseQuerySet.as_manager()
 
     if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from celery import shared_task
 
 from notifications import outbox
 from payments import refunds
-from resolution import evidence, messages, sweeps
+from resolution import announcements, evidence, messages, sweeps
 from resolution.models import Case
 
 
@@ -25,7 +25,8 @@ def carry_out(refund_id: int) -> None:
 
 @shared_task
 def notice_payment(payment_id: int) -> None:
-    """Let a payment's case know what has become of it at the provider."""
+    """Let a payment's case know what has become of it at the provider, and whoever listens."""
+    announcements.announce_elsewhere(payment_id)
     for case_id in Case.objects.filter(payment=payment_id).values_list("pk", flat=True):
         sweeps.notice_payment(case_id)
         sweeps.notice_refund(case_id)
