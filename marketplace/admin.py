@@ -230,10 +230,11 @@ class UserAdmin(ReadOnlyAdmin):
     def links(self, user: User) -> SafeString:
         return format_html(
             '<a href="{}?q={}">Cases</a> · <a href="{}?q={}">Payments</a> · '
-            '<a href="{}?q={}">Memberships</a>',
+            '<a href="{}?q={}">Memberships</a> · <a href="{}">Credits</a>',
             reverse("admin:resolution_case_changelist"), user.public_id,
             reverse("admin:payments_payment_changelist"), user.public_id,
             reverse("admin:marketplace_membership_changelist"), user.public_id,
+            reverse("admin:payments_creditaccount_of", args=[user.public_id]),
         )  # fmt: skip
 
 

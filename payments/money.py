@@ -1,6 +1,7 @@
 """Amounts as people write and read them. Inside, money is whole minor units and an ISO code."""
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 
@@ -23,6 +24,11 @@ def exponent(currency: str) -> int:
 def currency_symbol(currency: str) -> str:
     """What stands before an amount: `$`, `€`, `¥`; the code itself where there is no symbol."""
     return get_currency_symbol(currency.upper(), locale="en_US")
+
+
+def limit_in(currency: str, limits: Mapping[str, int]) -> int:
+    """A limit in minor units: 0 in a currency that has none, since no sum may be assumed."""
+    return limits.get(currency, 0) * 10 ** exponent(currency)
 
 
 def to_decimal(minor: int, currency: str) -> Decimal:
@@ -62,6 +68,20 @@ def parse_money(text: str, currency: str, *, maximum_minor: int) -> int:
     if minor > maximum_minor:
         raise ValueError(f"That is more than can be given. Enter up to {most}.")
     return minor
+
+
+def parse_signed(text: str, currency: str, *, most_minor: int, least_minor: int) -> int:
+    """The minor units of an amount that a person typed, taken off when it begins with a minus.
+
+    `most_minor` may be given and `least_minor` taken, both above zero or nothing. Raises ValueError
+    with a sentence for the field.
+    """
+    text = text.strip()
+    if not text.startswith((MINUS, "-")):
+        return parse_money(text.removeprefix("+"), currency, maximum_minor=most_minor)
+    if least_minor <= 0:
+        raise ValueError("There are no credits to take back.")
+    return -parse_money(text[1:], currency, maximum_minor=least_minor)
 
 
 def _bare(text: str, currency: str) -> str:

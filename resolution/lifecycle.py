@@ -4,7 +4,7 @@ Read this first. A step is a row (from where, to where, by whom, under which gua
 effects) and a body that only sets fields on the case. `cases.take_step` is what runs it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from django.db import models
 from django_fsm import GET_STATE, FSMField, transition
 
 from marketplace.models import TeamMember, User
-from payments.money import exponent
+from payments.money import limit_in as limit_in
 from resolution.terms import (
     BOTH,
     Act,
@@ -122,11 +122,6 @@ def answers_cases(case: "Lifecycle", actor: Actor) -> bool:
 def runs_the_company(case: "Lifecycle", actor: Actor) -> bool:
     """On the creator's side: owner or admin."""
     return actor.party != CREATOR or actor.role in ("owner", "admin")
-
-
-def limit_in(currency: str, limits: Mapping[str, int]) -> int:
-    """A limit in minor units: 0 in a currency that has none, since no sum may be assumed."""
-    return limits.get(currency, 0) * 10 ** exponent(currency)
 
 
 def within_support_limit(case: "Lifecycle", actor: Actor) -> bool:

@@ -20,8 +20,7 @@ from django.utils.dateparse import parse_datetime
 
 from marketplace import clock
 from marketplace.models import Company, User
-from payments.money import exponent
-from resolution.lifecycle import limit_in
+from payments.money import exponent, limit_in
 from resolution.models import Case
 from resolution.terms import BOTH, Money, Party, ReviewReason, State
 

@@ -14,8 +14,8 @@ from marketplace import clock
 from marketplace.admin import link_to
 from marketplace.models import TeamMember, User
 from payments.models import CreditTransfer, Payment, Refund
-from payments.money import exponent, format_money
-from resolution.lifecycle import limit_in, within_agent_limit
+from payments.money import exponent, format_money, limit_in
+from resolution.lifecycle import within_agent_limit
 from resolution.models import Case, Event
 from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Effects, Money, Outcome, Party, Remedy, State

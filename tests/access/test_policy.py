@@ -22,13 +22,14 @@ from django.apps import apps
 from django.core.files.base import ContentFile
 from django.db import transaction
 from django.test import Client
+from django.test.utils import override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from marketplace.models import Company, Membership, Product, TeamMember, User
 from notifications.models import Notification
 from payments import credits, refunds
 from payments.gateways import RefundAnswer
-from payments.models import Discrepancy, ProviderEvent, Refund
+from payments.models import CreditAdjustment, Discrepancy, ProviderEvent, Refund
 from resolution import cases, messages, sweeps
 from resolution.actors import as_buyer
 from resolution.models import Attachment, Case, Event, Rule
@@ -109,6 +110,12 @@ POST admin:*_case_act nonsense        | in   in   in   in   in   in   in   in   
 POST admin:marketplace_user_change    | in   in   in   in   in   in   in   in   403  ok   ok
 POST admin:marketplace_company_change | in   in   in   in   in   in   in   in   403  ok   ok
 POST admin:payments_discrepancy_change | in   in   in   in   in   in   in   in   403  ok   ok
+GET  admin:*_creditaccount_of         | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:*_creditaccount_of         | in   in   in   in   in   in   in   in   403  done done
+GET  admin:*_creditaccount_settle approve | in   in   in   in   in   in   in   in   back back back
+POST admin:*_creditaccount_settle approve | in   in   in   in   in   in   in   in   403  back done
+GET  admin:*_creditaccount_settle decline | in   in   in   in   in   in   in   in   back back back
+POST admin:*_creditaccount_settle decline | in   in   in   in   in   in   in   in   403  done done
 POST admin:*_case_changelist          | in   in   in   in   in   in   in   in   405  405  405
 POST admin:*_case_change              | in   in   in   in   in   in   in   in   405  405  405
 GET  admin:*_changelist               | in   in   in   in   in   in   in   in   ok   ok   ok
@@ -302,6 +309,10 @@ class World:
         credits.grant(self.free, 100, key="k", cause="c", note="Sorry")
         Discrepancy.objects.create(payment=self.free, kind="sums", detail="100 too much")
         ProviderEvent.objects.create(provider="stripe", event_id="evt_1", type="t", payload="{}")
+        with override_settings(SECOND_APPROVAL_LIMIT={}):
+            self.adjustment = credits.adjust(
+                bea, "USD", 100, reason="So.", by=sam, form_key=uuid4()
+            )
 
         self.ids = {
             "membership": membership.public_id, "payment": self.free.public_id,
@@ -339,7 +350,11 @@ class World:
             User.objects.order_by("pk").values_list("email", "is_staff", "staff_role", "password")
         )
         sent = list(Notification.objects.order_by("pk").values_list("pk", "state"))
-        return Event.objects.count(), Refund.objects.count(), rules, assigned, teams, people, sent
+        adjusted = list(CreditAdjustment.objects.order_by("pk").values_list("pk", "state"))
+        return (
+            Event.objects.count(), Refund.objects.count(), rules, assigned, teams, people, sent,
+            adjusted,
+        )  # fmt: skip
 
     def args(self, label: str) -> list[Any]:
         """The ids in the address of a row."""
@@ -369,6 +384,10 @@ class World:
             return [self.case_for(act).public_id, act.split(",")[0]]
         if name in ("admin:resolution_case_assign", "admin:resolution_case_change"):
             return [self.escalated.public_id]
+        if name == "admin:payments_creditaccount_of":
+            return [self.bea.public_id]
+        if name == "admin:payments_creditaccount_settle":
+            return [self.adjustment.pk, act]
         if name == "admin:app_list":
             return ["resolution"]
         if name == "admin:view_on_site":
@@ -409,6 +428,11 @@ class World:
             return {"version": self.rule.version, "do": act, "enabled": ""}
         if name == "admin:resolution_case_assign":
             return {"seen": 0}
+        if name.startswith("admin:payments_creditaccount"):
+            return {
+                "form_key": str(uuid4()), "currency": "USD", "amount": "1", "reason": "So.",
+                "note": "No.",
+            }  # fmt: skip
         return {}
 
 

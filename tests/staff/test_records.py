@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib import admin
@@ -13,6 +14,7 @@ from django.urls import reverse
 
 from marketplace.models import Company, Product, TeamMember, User
 from notifications.models import Notification
+from payments import credits as ledger
 from payments.models import Discrepancy, Payment, ProviderEvent, Refund
 from resolution import cases
 from resolution.models import Case, Event, Rule
@@ -37,9 +39,10 @@ def at_roots(db: None, as_user: LogIn) -> Client:
 def test_what_is_registered_is_known() -> None:
     assert LISTS == [
         "marketplace_company", "marketplace_membership", "marketplace_product",
-        "marketplace_user", "notifications_notification", "payments_credittransfer",
-        "payments_discrepancy", "payments_payment", "payments_providerevent", "payments_refund",
-        "resolution_case", "resolution_rule",
+        "marketplace_user", "notifications_notification", "payments_creditaccount",
+        "payments_creditadjustment", "payments_credittransfer", "payments_discrepancy",
+        "payments_payment", "payments_providerevent", "payments_refund", "resolution_case",
+        "resolution_rule",
     ]  # fmt: skip
 
 
@@ -68,6 +71,8 @@ def test_every_row_can_be_looked_at(
     cases.take_step(failed, "credit_instead", staff, message="The card has expired.")
     Discrepancy.objects.create(payment=failed.payment, kind="missing", detail="Not listed.")
     ProviderEvent.objects.create(provider="stripe", event_id="evt_1", type="refund.updated")
+    assert staff.user
+    ledger.adjust(failed.buyer, "USD", 100, reason="So.", by=staff.user, form_key=uuid4())
     row = row_of(name)
     assert row
 
