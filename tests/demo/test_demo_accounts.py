@@ -10,6 +10,7 @@ from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from api import tokens
 from marketplace import clock
 from marketplace.models import Company, TeamMember, User
 from payments.models import Payment
@@ -44,10 +45,13 @@ def test_everyone_is_listed_once_and_can_log_in(listed: dict[str, Any]) -> None:
     assert len(emails) == len(set(emails))
     first = listed["users"][0]
 
-    assert set(first) == {"role", "email", "password", "user_id"}
+    assert set(first) == {"role", "email", "password", "user_id", "token"}
     user = authenticate(username=first["email"], password=first["password"])
     assert isinstance(user, User)
     assert user.public_id == first["user_id"]
+    token = tokens.find(first["token"])
+    assert token
+    assert token.user == user
 
 
 def test_team_members_come_with_their_company(listed: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
 from config.demo_story import BUYERS, PASSWORD, STAFF, TEAM, Person
+from config.demo_tokens import secret_of
 from marketplace import clock
 from marketplace.models import TeamMember, User
 from payments.models import Payment
@@ -108,4 +109,10 @@ def _places() -> QuerySet[TeamMember]:
 
 
 def _login(role: str, user: User) -> dict[str, str]:
-    return {"role": role, "email": user.email, "password": PASSWORD, "user_id": user.public_id}
+    return {
+        "role": role,
+        "email": user.email,
+        "password": PASSWORD,
+        "user_id": user.public_id,
+        "token": secret_of(user),
+    }

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
+from config import demo_tokens
 from config.demo_history import History
 from config.demo_story import PASSWORD
 
@@ -23,6 +24,7 @@ class Command(BaseCommand):
         if not settings.DEMO:
             raise CommandError("Made-up data is for the demo only: DEMO=1 is not set.")
         if get_user_model().objects.exists():
+            demo_tokens.give_everybody_one()
             self.stdout.write("There are people already, so nothing was loaded.")
             return
         if not settings.CLOCK_FILE:
@@ -37,4 +39,5 @@ class Command(BaseCommand):
             History().tell()
         except requests.RequestException as error:
             raise CommandError(f"The sandbox of the payment providers: {error}") from error
+        demo_tokens.give_everybody_one()
         self.stdout.write(f"The demo’s data is there. Everyone’s password is {PASSWORD}")
