@@ -8,6 +8,7 @@ from typing import Any, Literal
 from django.db.models import Q
 from ninja import Schema
 
+from marketplace.models import Product
 from payments.models import Payment
 from payments.money import exponent, to_decimal
 from resolution import cases
@@ -285,7 +286,6 @@ def actions_for(case: Case, actors: Iterable[Actor], *, now: datetime) -> list[A
 def case_out(case: Case, *, actions: Sequence[ActionName], shows_email: bool) -> CaseOut:
     """A case read with READ_WITH, in Whop's words."""
     payment, product, buyer = case.payment, case.product, case.buyer
-    subtotal = money(payment.amount_minor, payment.currency)
     return CaseOut(
         id=case.public_id,
         account=AccountOut(id=case.company.public_id, title=case.company.name),
@@ -302,19 +302,7 @@ def case_out(case: Case, *, actions: Sequence[ActionName], shows_email: bool) ->
         payment=PaymentOut(
             id=payment.public_id, created_at=timestamp(payment.paid_at), **paid_with(payment)
         ),
-        line_items=[
-            LineItemOut(
-                id=None,
-                label=product.name,
-                plan_id=None,
-                plan_title=None,
-                product_id=product.public_id,
-                product_title=product.name,
-                quantity=1,
-                sku=None,
-                subtotal=subtotal,
-            )
-        ],
+        line_items=line_items_of(payment, product),
         plan_id=None,
         product_id=product.public_id,
         reason=Reason(case.reason).value,
@@ -330,6 +318,23 @@ def case_out(case: Case, *, actions: Sequence[ActionName], shows_email: bool) ->
         created_at=timestamp(case.opened_at),
         updated_at=timestamp(case.updated_at),
     )
+
+
+def line_items_of(payment: Payment, product: Product) -> list[LineItemOut]:
+    """What a payment was for: one product, once."""
+    return [
+        LineItemOut(
+            id=None,
+            label=product.name,
+            plan_id=None,
+            plan_title=None,
+            product_id=product.public_id,
+            product_title=product.name,
+            quantity=1,
+            sku=None,
+            subtotal=money(payment.amount_minor, payment.currency),
+        )
+    ]
 
 
 CARD = re.compile(r"(.+) ending (?:in )?(\d{4})")

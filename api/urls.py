@@ -3,7 +3,7 @@
 from django.conf import settings
 from ninja import NinjaAPI
 
-from api import account, attachments, cases, errors
+from api import account, attachments, cases, errors, money
 from api.auth import Bearer
 
 VERSION_DATE = "2026-10-15-1"
@@ -22,5 +22,5 @@ api = NinjaAPI(
     parser=errors.StrictParser(),
 )
 errors.install(api)
-for part in (account, cases, attachments):
+for part in (account, cases, attachments, money):
     api.add_router("", part.router)

@@ -164,6 +164,14 @@ GET  api:withdraw_case                | 405  405  405  405  405  405  405  405  
 POST api:withdraw_case                | 401  401  401  401  401  401  401  401  401  401  401
 GET  api:download                     | 404  404  404  404  404  404  404  404  404  404  404
 POST api:download                     | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:list_refunds                 | 401  401  401  401  401  401  401  401  401  401  401
+POST api:list_refunds                 | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:retrieve_refund              | 401  401  401  401  401  401  401  401  401  401  401
+POST api:retrieve_refund              | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:list_payments                | 401  401  401  401  401  401  401  401  401  401  401
+POST api:list_payments                | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:retrieve_payment             | 401  401  401  401  401  401  401  401  401  401  401
+POST api:retrieve_payment             | 405  405  405  405  405  405  405  405  405  405  405
 GET  hub                              | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST hub                              | in   405  405  405  405  405  405  405  405  405  405
 GET  hub-membership                   | in   ok   404  404  404  404  404  404  404  404  404
@@ -369,10 +377,15 @@ class World:
             return [self.asked.public_id]
         ids: dict[str, list[Any]] = {
             "api:download": [self.file.public_id],
+            "api:retrieve_refund": ["rfnd_none"],
+            "api:retrieve_payment": [self.free.public_id],
             "hub-membership": [self.membership.public_id],
             "hub-open-case": [self.free.public_id],
+            "hub-open-draft": [self.free.public_id],
             "hub-case": [self.asked.public_id],
+            "hub-live": [self.asked.public_id],
             "dash-case": [self.asked.public_id],
+            "dash-live": [self.asked.public_id],
             "dash-rule": [self.rule.pk],
             "attachment": [self.file.public_id],
             "password_reset_confirm": ["MQ", "set-password"],
