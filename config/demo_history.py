@@ -355,7 +355,12 @@ class History:
         happened = Event.objects.filter(public_id=OuterRef("about")).values("created_at")[:1]
         Notification.objects.update(created_at=Subquery(happened))
         old = Notification.objects.filter(created_at__lt=self.now - FRESH_MAIL)
-        old.update(state=Notification.State.SENT, attempts=1, sent_at=F("created_at"))
+        old.update(
+            state=Notification.State.SENT,
+            attempts=1,
+            sent_at=F("created_at"),
+            read_at=F("created_at"),
+        )
 
 
 def register_payments_with_sandbox(url: str) -> None:
