@@ -65,6 +65,7 @@ AGENT_DECIDE_LIMIT = env.amounts("AGENT_DECIDE_LIMIT", "USD 250, EUR 250, GBP 20
 SECOND_APPROVAL_LIMIT = env.amounts(
     "SECOND_APPROVAL_LIMIT", "USD 1000, EUR 1000, GBP 800, JPY 150000"
 )
+LIVE_SECONDS = env.whole("LIVE_SECONDS", 5, least=1)  # how often an open case asks for news
 CLOCK_FILE = env.text("CLOCK_FILE", "") or None  # seconds that the demo and the tests are ahead
 SWEEP_SECONDS = env.whole("SWEEP_SECONDS", 5 if DEMO else 20, least=1)
 
@@ -233,7 +234,6 @@ MIDDLEWARE = [
     "marketplace.time_zone.in_their_time_zone",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
 ]
 TEMPLATES = [
     {
@@ -284,6 +284,7 @@ CSRF_COOKIE_NAME = "__Host-csrf" if SECURE else "csrf"
 CSRF_COOKIE_SECURE = SECURE
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "resolution.views.login.refused_form"
 SECURE_SSL_REDIRECT = SECURE
 SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 2 * 365 * 24 * 60 * 60 if SECURE else 0

@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 from PIL import Image, ImageOps
 
 from marketplace import clock
@@ -325,7 +326,9 @@ def _store(content: File, found: Format, name: str, uploader: User) -> Attachmen
         sha256=digest.hexdigest(),
     )
     attachment.file.name = storage_name(attachment, name)
-    attachment.save(force_insert=True)
+    with transaction.atomic():
+        _check_unsent(uploader)
+        attachment.save(force_insert=True)
     try:
         content.seek(0)
         stored_as = attachment.file.storage.save(attachment.file.name, content)
@@ -337,6 +340,18 @@ def _store(content: File, found: Format, name: str, uploader: User) -> Attachmen
         attachment.file.name = stored_as
         attachment.save(update_fields=["file"])
     return attachment
+
+
+def _check_unsent(uploader: User) -> None:
+    """Refuse one more file of somebody who has sent none of many; two at once wait in line."""
+    User.objects.select_for_update(no_key=True).get(pk=uploader.pk)
+    since = clock.now() - KEPT_UNSENT
+    unsent = Attachment.objects.filter(uploader=uploader, event=None, created_at__gt=since)
+    if unsent.count() >= settings.MAX_UNSENT_FILES:
+        raise RefusedFile(
+            f"You have added {settings.MAX_UNSENT_FILES} files in a day that you haven’t sent. "
+            "Send or remove some of them first."
+        )
 
 
 def _take_back(attachment: Attachment, reason: Exception) -> None:
@@ -357,6 +372,16 @@ def unsent_of(user: User, public_ids: Sequence[str]) -> list[Attachment]:
         uploader=user, event=None, public_id__in=ids, created_at__gt=since
     )
     return sorted(found, key=lambda attachment: ids.index(attachment.public_id))
+
+
+def discard(user: User, public_id: str) -> None:
+    """Give up an upload that its owner took out of a form; one that was sent stays.
+
+    No form takes it from now on, and the next sweep removes it.
+    """
+    if PUBLIC_ID.fullmatch(public_id):
+        unsent = Attachment.objects.filter(uploader=user, event=None, public_id=public_id)
+        unsent.update(created_at=clock.now() - KEPT_UNSENT)
 
 
 def remove_unsent() -> int:

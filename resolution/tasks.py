@@ -4,7 +4,7 @@ from celery import shared_task
 
 from notifications import outbox
 from payments import refunds
-from resolution import announcements, evidence, messages, sweeps
+from resolution import announcements, drafts, evidence, messages, sweeps
 from resolution.models import Case
 
 
@@ -58,5 +58,6 @@ def sweep_refunds() -> None:
 
 @shared_task
 def sweep_uploads() -> None:
-    """Remove the files that were uploaded and never sent."""
+    """Remove the files and the texts that were never sent."""
     evidence.remove_unsent()
+    drafts.remove_old()

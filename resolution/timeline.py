@@ -10,6 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, Max, Min, OuterRef, QuerySet
+from django.db.models.functions import JSONObject
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
@@ -21,6 +24,8 @@ from resolution.terms import Party, Remedy, State
 from resolution.words import platform
 
 BUYER, CREATOR, STAFF, SYSTEM, NOBODY = Party
+PAGE = 50
+"""How many events a page shows at first, and how many more at each request."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class FileRow:
     size: int
     href: str = ""
     note: str = ""
+    thumb: str = ""
+    upload: str = ""
     remove_name: str = ""
     remove_value: str = ""
 
@@ -70,11 +77,85 @@ def events_of(case: Case, reader: str) -> list[Event]:
     Only those that the case as it was read knows of: what came since would contradict the rest of
     the page.
     """
-    known = case.events.filter(seq__lte=case.last_seq)
-    events = known.select_related("actor").prefetch_related("attachments").order_by("seq")
-    if reader != STAFF:
-        events = events.filter(staff_only=False)
-    return list(events)
+    return list(_seen_by(reader, case).prefetch_related("attachments").order_by("seq"))
+
+
+def _seen_by(reader: str, case: Case) -> QuerySet[Event]:
+    known = case.events.filter(seq__lte=case.last_seq).select_related("actor")
+    return known if reader == STAFF else known.filter(staff_only=False)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The end of a timeline: its events in order, and what is known of those before them."""
+
+    events: Sequence[Event]
+    before: Sequence[Event] = ()
+    """Of each step that was left out the latest: not as stored, but enough for the progress."""
+    left_out: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def steps(self) -> Sequence[Event]:
+        return [*self.before, *self.events]
+
+    @property
+    def last_id(self) -> str:
+        return self.events[-1].public_id if self.events else ""
+
+
+def part_of(case: Case, reader: str, *, before: str = "", alone: bool = False) -> Part:
+    """The newest events that a reader may see, with actors and files: one query, or two if more.
+
+    `before` names an event: then the part begins 50 events before that one, or, `alone`, is just
+    those 50. An event that there is not counts as none.
+    """
+    seen = _seen_by(reader, case)
+    if before:
+        edge = seen.filter(public_id=before).values("seq")
+        older = list(_with_files(seen.filter(seq__lt=edge)).order_by("-seq")[:PAGE])[::-1]
+        newer = [] if alone else list(_with_files(seen.filter(seq__gte=edge)).order_by("seq"))
+        events, full = [*older, *newer], len(older) == PAGE
+        if not events:
+            return part_of(case, reader)
+    else:
+        events = list(_with_files(seen).order_by("-seq")[:PAGE])[::-1]
+        full = len(events) == PAGE
+    return _knowing_more(seen, events) if full else Part(events)
+
+
+def _with_files(events: QuerySet[Event]) -> QuerySet[Event]:
+    rows = Attachment.objects.filter(event=OuterRef("pk")).order_by("position")
+    columns = ("public_id", "filename", "kind", "size")
+    return events.annotate(
+        read_files=ArraySubquery(rows.values(row=JSONObject(**{name: name for name in columns})))
+    )
+
+
+def _knowing_more(seen: QuerySet[Event], events: Sequence[Event]) -> Part:
+    """With what the progress and the link to the earlier entries need to know of those."""
+    rows = list(
+        seen.filter(seq__lt=events[0].seq)
+        .order_by()
+        .values("step")
+        .annotate(
+            many=Count("pk"), first=Min("created_at"), last=Max("created_at"),
+            left=Max("state_before"),
+        )
+    )  # fmt: skip
+    if not rows:
+        return Part(events)
+    return Part(
+        events,
+        [
+            Event(step=row["step"], created_at=row["last"], state_before=row["left"])
+            for row in sorted(rows, key=lambda row: row["last"])
+        ],
+        sum(row["many"] for row in rows),
+        min(row["first"] for row in rows),
+        max(row["last"] for row in rows),
+    )
 
 
 def file_row(attachment: Attachment) -> FileRow:
@@ -84,6 +165,22 @@ def file_row(attachment: Attachment) -> FileRow:
         size=attachment.size,
         href=reverse("attachment", args=[attachment.public_id]),
     )
+
+
+def files_of(event: Event) -> list[FileRow]:
+    """The files of an event in their places; without a query where they were read with it."""
+    read: list[dict[str, Any]] | None = getattr(event, "read_files", None)
+    if read is None:
+        return [file_row(a) for a in sorted(event.attachments.all(), key=_place)]
+    return [
+        FileRow(
+            row["filename"],
+            row["kind"],
+            row["size"],
+            reverse("attachment", args=[row["public_id"]]),
+        )
+        for row in read
+    ]
 
 
 def entries(case: Case, events: Iterable[Event], reader: str) -> list[Entry]:
@@ -158,7 +255,7 @@ class _Told:
         is_you = party == self.reader == BUYER
         lead = tag.get("tag_lead", "")
         strong = tag.get("tag_strong", "")
-        files = [file_row(a) for a in sorted(event.attachments.all(), key=_place)]
+        files = files_of(event)
         if not event.message and not files:
             actor = "You" if party == self.reader != STAFF else names[Party(party)]
             act = strong or lead
@@ -456,7 +553,7 @@ class _Told:
             who_name=event.actor.name if event.actor else platform(),
             role_line=title,
             text=event.message,
-            files=[file_row(a) for a in event.attachments.all()],
+            files=files_of(event),
         )
 
 

@@ -8,13 +8,24 @@ urlpatterns = [
     path("hub/", hub.home, name="hub"),
     path("hub/memberships/<str:public_id>/", hub.membership, name="hub-membership"),
     path("hub/payments/<str:public_id>/open-case/", hub.open_case, name="hub-open-case"),
+    path(
+        "hub/payments/<str:public_id>/open-case/draft/", hub.open_case_draft, name="hub-open-draft"
+    ),
     path("hub/cases/", hub.case_list, name="hub-cases"),
     path("hub/cases/<str:public_id>/", hub.case, name="hub-case"),
+    path("hub/cases/<str:public_id>/live/", hub.live, name="hub-live"),
     path("hub/cases/<str:public_id>/<slug:act>/", hub.act, name="hub-act"),
+    path("hub/cases/<str:public_id>/<slug:act>/draft/", hub.draft, name="hub-draft"),
     path("hub/credits/", hub.credits, name="hub-credits"),
     path("dash/resolution-center/", dash.case_list, name="dash-cases"),
     path("dash/resolution-center/cases/<str:public_id>/", dash.case, name="dash-case"),
+    path("dash/resolution-center/cases/<str:public_id>/live/", dash.live, name="dash-live"),
     path("dash/resolution-center/cases/<str:public_id>/<slug:act>/", dash.act, name="dash-act"),
+    path(
+        "dash/resolution-center/cases/<str:public_id>/<slug:act>/draft/",
+        dash.draft,
+        name="dash-draft",
+    ),
     path("dash/resolution-center/auto-respond/", auto_respond.rules, name="dash-rules"),
     path("dash/resolution-center/auto-respond/new/", auto_respond.rule_new, name="dash-rule-new"),
     path("dash/resolution-center/auto-respond/<int:pk>/", auto_respond.rule_edit, name="dash-rule"),
@@ -23,5 +34,6 @@ urlpatterns = [
         auto_respond.rule_act,
         name="dash-rule-act",
     ),
+    path("uploads/", files.upload, name="uploads"),
     path("files/<str:public_id>/", files.download, name="attachment"),
 ]

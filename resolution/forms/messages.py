@@ -15,7 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
 
 from marketplace.models import User
-from resolution import evidence
+from resolution import drafts, evidence
 from resolution.models import Attachment
 from resolution.templatetags.rc import filesize
 
@@ -100,7 +100,8 @@ class WithFiles(forms.Form):
     `files` are chosen now, `uploads` are the ids of those stored by an earlier try. The button
     `remove_upload` takes one of them out: such a form is not valid, has no errors, and is to be
     shown again with all else that was typed. `form_key` makes a form that is sent twice count once;
-    `version` is that of the case on the page where the person decided.
+    `version` is that of the case on the page where the person decided. `writer` says who the form
+    was made for, so that a draft can be kept of it after their session has ended.
     """
 
     files = MultipleFileField(  # type: ignore[assignment]  # a field's name wins in forms
@@ -118,6 +119,7 @@ class WithFiles(forms.Form):
         widget=forms.HiddenInput,
         error_messages={"invalid": "Something is off with this page. Reload it and try again."},
     )
+    writer = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(
         self,
@@ -128,6 +130,7 @@ class WithFiles(forms.Form):
         **kwargs: Any,
     ) -> None:
         super().__init__(data, files, **kwargs)
+        self.initial.setdefault("writer", drafts.mark_of(user))
         self.user = user
         self._kept: list[Attachment] = []
         self._looked_at = False
@@ -145,9 +148,17 @@ class WithFiles(forms.Form):
     @property
     def kept_files(self) -> list[Attachment]:
         """The uploads that are stored and go with this message, to be shown with the form."""
-        if self.is_bound and not self._looked_at:
-            self.full_clean()
+        if not self._looked_at:
+            self._looked_at = True
+            if self.is_bound:
+                self.full_clean()
+            elif of_a_draft := self.initial.get("uploads"):
+                self._kept = evidence.unsent_of(self.user, of_a_draft)
         return list(self._kept)
+
+    def hidden_fields(self) -> list[forms.BoundField]:
+        """Those that stand at the head of the form: each upload's id stands beside its name."""
+        return [field for field in super().hidden_fields() if field.name != "uploads"]
 
     @property
     def files_to_send(self) -> list[Attachment]:
@@ -184,7 +195,9 @@ class WithFiles(forms.Form):
 
     def _kept_from_before(self) -> list[Attachment]:
         named = [str(i) for i in self.cleaned_data.get("uploads") or []]
-        removed = self.data.get(self.add_prefix("remove_upload"))
+        removed = str(self.data.get(self.add_prefix("remove_upload")) or "")
+        if removed:
+            evidence.discard(self.user, removed)
         asked = dict.fromkeys(i for i in named if i != removed)
         kept = evidence.unsent_of(self.user, list(asked))
         missing = len(asked) - len(kept)

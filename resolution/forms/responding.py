@@ -5,7 +5,10 @@ from uuid import uuid4
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.datastructures import MultiValueDict
 
+from marketplace.models import User
 from resolution.forms.messages import MessageField, WithFiles
 
 ANSWERS = (
@@ -19,6 +22,8 @@ MISSING = {"request_info": "Write what you need to know.", "deny": "Write why yo
 class RespondForm(WithFiles):
     """Accept, ask or deny: one choice, the message that goes with it, and up to three files.
 
+    An acceptance may end the membership that was paid for, where there is one: `ends` names it.
+
     Every answer has a text of its own on the page, so that changing one's mind loses nothing; only
     the one that goes with the choice is sent. A button that contradicts the choice is refused, and
     so is the Enter key alone: it presses the form's first button, whose `do` is empty.
@@ -31,6 +36,7 @@ class RespondForm(WithFiles):
         error_messages={"required": "Choose what to do: accept, request more details, or deny."},
     )
     accept_message = MessageField(label="Message to the buyer", required=False, rows=3)
+    ends_membership = forms.BooleanField(required=False)
     request_info_message = MessageField(
         label="What do you need to know?",
         required=False,
@@ -44,7 +50,26 @@ class RespondForm(WithFiles):
         rows=3,
         help_text="Answer what the buyer says went wrong. If they appeal, this is read first.",
     )
-    field_order = ("action", "accept_message", "request_info_message", "deny_message", "files")
+    field_order = (
+        "action", "accept_message", "ends_membership", "request_info_message", "deny_message",
+        "files",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        data: MultiValueDict[str, str] | None = None,
+        files: MultiValueDict[str, UploadedFile] | None = None,
+        *,
+        user: User,
+        ends: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data, files, user=user, **kwargs)
+        box = self.fields["ends_membership"]
+        box.label, box.disabled = "End the membership too", not ends
+        if not ends:
+            self.initial.pop("ends_membership", None)
+        box.help_text = f"Access to {ends} ends at once, and no further payment is taken for it."
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data

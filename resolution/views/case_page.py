@@ -1,29 +1,36 @@
 """One case on a page, and the acts on it: the same for buyers and creators, each with their words.
 
-A view finds the case and calls `show`, `act` or `confirm`. What the person typed is never lost: a
-refused form comes back with its text and files (422), and so does one that came too late (409).
+A view finds the case and calls `show`, `act`, `draft` or `live`. What the person typed is never
+lost: a refused form comes back with its text and files (422), and so does one that came too late
+(409); until it is sent, a draft of it is kept.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import JSONObject
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.dateparse import parse_datetime
+from django.utils.http import urlencode
 
 from marketplace import clock
+from marketplace.models import Membership, User
 from payments.money import format_money
-from resolution import cases, words
+from resolution import cases, drafts, timeline, words
 from resolution.evidence import ACCEPT
 from resolution.forms.messages import MessageForm, WithFiles
 from resolution.forms.responding import ConfirmForm, RespondForm
 from resolution.lifecycle import limit_in
-from resolution.models import Case, Event
+from resolution.models import Attachment, Case, Draft, Event
+from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Party, State
-from resolution.timeline import entries, events_of, file_row
 
 BUYER, CREATOR = Party.BUYER, Party.CREATOR
 STEPS = {
@@ -34,6 +41,11 @@ STEPS = {
     "accept-decision": "accept_decision",
 }
 CONFIRMED = ("withdraw", "accept-decision")
+WRITTEN = ("reply", "comment", "appeal", "respond")
+NO_VERSION = (
+    -1
+)  # of a form that does not say which state of the case it was made for: no case's own
+PREVIEW_BYTES = 3 * 2**20  # a picture that is larger is shown by its name alone
 SENT = {
     "accept": "Accepted. The refund is on its way.",
     "deny": "Denied. The buyer has been told.",
@@ -55,6 +67,8 @@ class Surface:
     confirm_template: str
     page: str
     act: str
+    draft: str
+    live: str
     nav: Callable[[HttpRequest, Case | None], Mapping[str, Any]]
 
     def href(self, case: Case) -> str:
@@ -63,30 +77,49 @@ class Surface:
     def act_href(self, case: Case, act: str) -> str:
         return reverse(self.act, args=[case.public_id, act])
 
+    def draft_href(self, case: Case, act: str) -> str:
+        return reverse(self.draft, args=[case.public_id, act])
+
+    def live_href(self, public_id: str, **seen: str) -> str:
+        return f"{reverse(self.live, args=[public_id])}?{urlencode(seen)}"
+
 
 @dataclass(frozen=True)
 class Late:
-    """An act that came too late or was not allowed: why, and the text that was not sent.
+    """An act that came too late or was not allowed, and why.
 
-    `again` says that its form is still open and holds the text.
+    `again` says that its form is still open and holds the text; else the text is a draft.
     """
 
     reason: str
-    kept: str = ""
     again: bool = False
 
 
 def find(actor: Actor, public_id: str) -> Case:
-    """The case, when this actor may see it; otherwise there is none."""
-    case = (
+    """The case, when this actor may see it; otherwise there is none. One query.
+
+    With it come their `drafts` and, for a creator, the `next_in_line` that needs their reply.
+    """
+    found = (
         Case.objects.visible_to(actor)
-        .select_related("payment", "refund", "buyer", "company", "product")
+        .select_related("payment__membership", "refund", "buyer", "company", "product")
+        .annotate(drafts=drafts_on("public_id", actor.user))
         .filter(public_id=public_id)
-        .first()
     )
+    if actor.party == CREATOR:
+        others = Case.objects.filter(company=OuterRef("company")).needs_creator()
+        following = others.exclude(pk=OuterRef("pk")).order_by("due_at", "pk")
+        found = found.annotate(next_in_line=Subquery(following.values("public_id")[:1]))
+    case = found.first()
     if case is None:
         raise Http404("No such case.")
     return case
+
+
+def drafts_on(column: str, user: User | None) -> ArraySubquery:
+    """This person's drafts on what a row is about, as `{act, fields, at}`."""
+    theirs = Draft.objects.filter(user=user, about=OuterRef(column)).order_by("act")
+    return ArraySubquery(theirs.values(row=JSONObject(act="act", fields="fields", at="updated_at")))
 
 
 def show(
@@ -101,32 +134,127 @@ def show(
     extra: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
     """The page of a case. `bound` holds forms that were refused, by act."""
-    events = events_of(case, surface.party)
+    before = request.GET.get("before", "")
+    alone = bool(before and request.headers.get("HX-Request"))
+    part = timeline.part_of(case, surface.party, before=before, alone=alone)
+    told = {
+        "entries": timeline.entries(case, part.events, surface.party),
+        "earlier": _earlier(surface, case, part),
+    }
+    if alone:
+        return render(request, "rc/_entries.html", told)
     steps = cases.steps_for(case, actor, now=clock.now())
     page = _Forms(request, surface, actor, case, steps, bound or {})
     composer, comment = page.main_composer(), page.comment()
     respond = page.respond()
     if not composer and not respond:
         composer, comment = comment, None
-    context = {
+    context = told | {
         "case": case,
-        "turn": page.turn(events),
-        "entries": entries(case, events, surface.party),
+        "page_href": surface.href(case),
+        "live_href": _live_href(surface, case, part),
+        "seconds": settings.LIVE_SECONDS,
+        "turn": page.turn(part.steps),
         "facts": words.facts(case, surface.party),
         "how": words.what_next(case, surface.party),
         "respond": respond,
         "composer": composer,
         "comment": comment,
+        "unsent": page.unsent(form["id"] for form in (respond, composer, comment) if form),
         "withdraw_href": page.confirm_href("withdraw"),
         "accept_decision_href": page.confirm_href("accept-decision"),
         "cannot_accept": page.cannot_accept(),
         "late": late,
         "failed": bool(bound) and status == 422,
         "nav": surface.nav(request, case),
-        "file_count": sum(len(event.attachments.all()) for event in events),
         **(extra or {}),
     }
     return render(request, surface.template, context, status=status)
+
+
+def _earlier(surface: Surface, case: Case, part: timeline.Part) -> dict[str, str] | None:
+    """The way to the entries before those on the page, which keeps the reader where they are."""
+    if not (part.left_out and part.since and part.until):
+        return None
+    first, last = when_text(part.since, "date"), when_text(part.until, "date")
+    dates = first if first == last else f"{first} to {last}"
+    many = f"{part.left_out} earlier entr{'y' if part.left_out == 1 else 'ies'}"
+    if part.left_out > timeline.PAGE:
+        many = f"{timeline.PAGE} of {many}"
+    edge = part.events[0].public_id
+    return {
+        "label": f"Show {many}, {dates}",
+        "href": f"{surface.href(case)}?{urlencode({'before': edge})}",
+        "edge": edge,
+    }
+
+
+def _live_href(surface: Surface, case: Case, part: timeline.Part) -> str:
+    """Where the page asks for news; of a closed case there is little to hear."""
+    if case.state == State.CLOSED:
+        return ""
+    return surface.live_href(case.public_id, after=part.last_id)
+
+
+def live(request: HttpRequest, surface: Surface, actor: Actor, public_id: str) -> HttpResponse:
+    """Whether the case has moved on since the page was made: 204 if not, in one query.
+
+    `after` is the last event on the page, `shown` the one that the reader was last told of.
+    """
+    after, shown = request.GET.get("after", ""), request.GET.get("shown", "")
+    seen = Event.objects.filter(case=OuterRef("pk"), staff_only=False).order_by("-seq")
+    case = (
+        Case.objects.visible_to(actor)
+        .filter(public_id=public_id)
+        .values("pk", latest=Subquery(seen.values("public_id")[:1]))
+        .first()
+    )
+    if case is None:
+        raise Http404("No such case.")
+    if case["latest"] == (shown or after):
+        return HttpResponse(status=204)
+    known = Event.objects.filter(case=case["pk"], public_id=after).values("seq")
+    since = Event.objects.filter(case=case["pk"], staff_only=False, seq__gt=Subquery(known))
+    steps = list(since.values_list("step", flat=True))
+    context = {
+        "messages_count": len(steps) if set(steps) == {"comment"} else 0,
+        "page_href": reverse(surface.page, args=[public_id]),
+        "live_href": surface.live_href(public_id, after=after, shown=case["latest"]),
+        "seconds": settings.LIVE_SECONDS,
+        "told": True,
+    }
+    return render(request, "rc/_news.html", context)
+
+
+def draft(
+    request: HttpRequest, surface: Surface, actor: Actor, public_id: str, act: str
+) -> HttpResponse:
+    """Keep what is typed into a form of the page, or give it up; the page's own script asks for it.
+
+    A text that has been sent meanwhile, by its form's key, is not kept any more.
+    """
+    case = Case.objects.visible_to(actor).filter(public_id=public_id).first()
+    if case is None or not _is_written(act, surface):
+        raise Http404("No such form.")
+    assert actor.user, "a draft is a person's"
+    key = drafts.key_of(request.POST)
+    sent = key is not None and case.events.filter(form_key=key).exists()
+    fields = {} if sent or "discard" in request.POST else drafts.typed_in(act, request.POST)
+    kept = drafts.keep(actor.user, public_id, act, fields)
+    return about_draft(request, kept, fields, surface.href(case))
+
+
+def about_draft(
+    request: HttpRequest, kept: bool, fields: Mapping[str, Any], page_href: str
+) -> HttpResponse:
+    """What a page says of its draft; without scripts, the page."""
+    if not request.headers.get("HX-Request"):
+        return redirect(page_href)
+    return render(request, "rc/_draft.html", {"kept": kept, "too_long": bool(fields) and not kept})
+
+
+def _is_written(act: str, surface: Surface) -> bool:
+    return act in WRITTEN and (act != "respond" or surface.party == CREATOR)
 
 
 def act(
@@ -138,29 +266,36 @@ def act(
     if request.method != "POST":
         if name in CONFIRMED:
             return confirm(request, surface, actor, case, name)
-        return redirect(surface.href(case))
+        return redirect(f"{surface.href(case)}#{name}")
+    assert actor.user, "an act is a person's"
     if request.POST.get("do") == "accept_decision" and name == "appeal":
+        drafts.keep(actor.user, case.public_id, name, drafts.typed_in(name, request.POST))
         return redirect(surface.act_href(case, "accept-decision"))
     form = _Forms(request, surface, actor, case, {}, {}).posted(name)
     if not form.is_valid():
         if name in CONFIRMED:
             return redirect(surface.act_href(case, name))
+        drafts.keep(actor.user, case.public_id, name, drafts.typed_in(name, form.data))
         status = 200 if form.is_asking_for_more else 422
         return show(request, surface, actor, case, bound={name: form}, status=status)
     step = STEPS.get(name) or form.step
     message = form.message if name == "respond" else form.cleaned_data.get("message", "")
+    version = form.cleaned_data["version"]
     try:
         event = cases.take_step(
             case,
             step,
             actor,
             message=message,
+            ends_membership=step == "accept" and form.cleaned_data["ends_membership"],
             files=getattr(form, "files_to_send", ()),
             form_key=form.cleaned_data["form_key"],
-            seen_version=None if step == "comment" else form.cleaned_data["version"],
+            seen_version=None if step == "comment" else NO_VERSION if version is None else version,
         )
     except cases.StepRefused as refusal:
         status = 403 if isinstance(refusal, cases.NotAllowed) else 409
+        if name not in CONFIRMED:
+            drafts.keep(actor.user, case.public_id, name, drafts.typed_in(name, form.data))
         fresh = find(actor, case.public_id)
         if name not in CONFIRMED and step in cases.steps_for(fresh, actor):
             form.renew(fresh.version)
@@ -173,8 +308,8 @@ def act(
                 late=Late(str(refusal), again=True),
                 status=status,
             )
-        late = Late(str(refusal), message)
-        return show(request, surface, actor, fresh, late=late, status=status)
+        return show(request, surface, actor, fresh, late=Late(str(refusal)), status=status)
+    drafts.forget(actor.user, case.public_id, name)
     messages.success(request, SENT[step])
     return redirect(f"{surface.href(case)}#{event.public_id}")
 
@@ -254,16 +389,53 @@ class _Forms:
         if name in CONFIRMED:
             return ConfirmForm(data)
         if name == "respond":
-            return RespondForm(data, files, user=self.user, auto_id="respond_%s")
+            return self._respond_form(data, files)
         return self._message_form(name, data, files)
+
+    def _draft_of(self, name: str) -> dict[str, Any]:
+        """What this person has typed for an act and not sent: `{fields, at}`, or nothing."""
+        every: list[dict[str, Any]] = getattr(self.case, "drafts", [])
+        return next((found for found in every if found["act"] == name), {})
+
+    def _initial(self, name: str) -> dict[str, Any]:
+        return {"version": self.case.version, **self._draft_of(name).get("fields", {})}
+
+    def _about_draft(self, name: str, form: WithFiles) -> dict[str, str]:
+        """Where the form's draft is kept, and of when it is, where the form shows it."""
+        at = None if form.is_bound else parse_datetime(self._draft_of(name).get("at", ""))
+        note = f"From {when_text(at)}. Not sent yet." if at else ""
+        return {"draft_href": self.surface.draft_href(self.case, name), "draft_note": note}
+
+    def unsent(self, offered: Iterable[str]) -> list[dict[str, str]]:
+        """The drafts for acts that are no longer open, to be read and copied or given up."""
+        there = {*offered, *self.bound}
+        return [
+            {
+                "text": "\n\n".join(_texts(found["fields"])),
+                "discard_href": self.surface.draft_href(self.case, found["act"]),
+            }
+            for found in getattr(self.case, "drafts", [])
+            if found["act"] not in there and _texts(found["fields"])
+        ]
 
     def _message_form(self, name: str, data: Any = None, files: Any = None) -> MessageForm:
         label, hint = self._labels(name)
-        initial = {"version": self.case.version}
+        initial = self._initial(name)
         return MessageForm(
             data, files, user=self.user, message_label=label, message_hint=hint,
             auto_id=f"{name}_%s", initial=initial,
         )  # fmt: skip
+
+    def _respond_form(self, data: Any = None, files: Any = None) -> RespondForm:
+        return RespondForm(
+            data, files, user=self.user, ends=self._ends(), auto_id="respond_%s",
+            initial=self._initial("respond"),
+        )  # fmt: skip
+
+    def _ends(self) -> str:
+        """The membership that an acceptance could end: its product; nothing when there is none."""
+        held = self.case.payment.membership
+        return self.case.product.name if held and held.status != Membership.Status.ENDED else ""
 
     def _labels(self, name: str) -> tuple[str, str]:
         case = self.case
@@ -294,6 +466,7 @@ class _Forms:
             "form": form,
             "button": button,
             **about_files(form),
+            **self._about_draft(name, form),
             **more,
         }
 
@@ -334,9 +507,7 @@ class _Forms:
         if not options or self.reader != CREATOR:
             return None
         amount = format_money(min(case.asked_minor, case.payment.refundable_minor), case.currency)
-        form = self.bound.get("respond") or RespondForm(
-            user=self.user, auto_id="respond_%s", initial={"version": case.version}
-        )
+        form = self.bound.get("respond") or self._respond_form()
         return {
             "id": "respond",
             "party": CREATOR,
@@ -345,10 +516,13 @@ class _Forms:
             "form": form,
             "options": options,
             "accept_note_lead": f"{amount} leaves your balance",
-            "accept_note": f"and goes back to {first}’s {case.payment.way_back}. {first} keeps "
-            "access until you remove it. You can’t undo a refund.",
+            "accept_note": f"and goes back to {first}’s {case.payment.way_back}. You can’t undo a "
+            "refund.",
+            "keeps_note": f"{first} keeps access to {self._ends()}." if self._ends() else "",
+            "ends_note": f"{first}’s membership ends at once.",
             "accept_button": f"Refund {amount} and close",
             **about_files(form),
+            **self._about_draft("respond", form),
         }
 
     def cannot_accept(self) -> str:
@@ -370,9 +544,11 @@ def about_files(form: WithFiles) -> dict[str, Any]:
     return {
         "files": [
             replace(
-                file_row(file),
+                timeline.file_row(file),
                 note="uploaded",
                 href="",
+                thumb=_thumb(file),
+                upload=file.public_id,
                 remove_name=form.add_prefix("remove_upload"),
                 remove_value=file.public_id,
             )
@@ -382,4 +558,21 @@ def about_files(form: WithFiles) -> dict[str, Any]:
         "max_bytes": settings.MAX_FILE_BYTES,
         "max_files": left,
         "accept": ACCEPT,
+        "upload_href": f"{reverse('uploads')}?{urlencode({'for': _name_of(form)})}",
     }
+
+
+def _thumb(file: Attachment) -> str:
+    """The address of a picture that is small enough to be looked at before it is sent."""
+    small = file.kind == Attachment.Kind.IMAGE and file.size <= PREVIEW_BYTES
+    return f"{reverse('attachment', args=[file.public_id])}?inline=1" if small else ""
+
+
+def _name_of(form: WithFiles) -> str:
+    """What the ids of a form's fields begin with."""
+    return str(form.auto_id).removesuffix("_%s")
+
+
+def _texts(fields: Mapping[str, Any]) -> list[str]:
+    """The words of a draft, without its choices and files."""
+    return [text for name, text in fields.items() if name in drafts.WORDS]

@@ -15,7 +15,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from marketplace import clock
 from marketplace.models import Product, TeamMember
@@ -29,6 +29,7 @@ from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Money, Outcome, Party, Reason, Remedy, State
 from resolution.views import case_page
 from resolution.views.desk import Desk, Tab, href, no_company, signed_in, tabs
+from resolution.views.login import needs_login
 
 PAGE = 25
 LAST_DAYS = 2  # from here on a due date stands out
@@ -333,7 +334,7 @@ def _empty(desk: Desk, tab: Tab, form: CaseFilter) -> dict[str, str]:
 # ── One case ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@login_required
+@needs_login
 @require_safe
 @never_cache
 def case(request: HttpRequest, public_id: str) -> HttpResponse:
@@ -343,7 +344,7 @@ def case(request: HttpRequest, public_id: str) -> HttpResponse:
     return case_page.show(request, _surface(desk), desk.actor(found.company_id), found)
 
 
-@login_required
+@needs_login
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def act(request: HttpRequest, public_id: str, act: str) -> HttpResponse:
@@ -351,6 +352,22 @@ def act(request: HttpRequest, public_id: str, act: str) -> HttpResponse:
     desk = Desk.of(signed_in(request))
     found = case_page.find(as_creator(desk.user), public_id)
     return case_page.act(request, _surface(desk), desk.actor(found.company_id), found, act)
+
+
+@needs_login
+@require_POST
+@never_cache
+def draft(request: HttpRequest, public_id: str, act: str) -> HttpResponse:
+    """What a person of the team has typed for an act and not sent."""
+    return case_page.draft(request, DASH, as_creator(signed_in(request)), public_id, act)
+
+
+@needs_login
+@require_safe
+@never_cache
+def live(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Whether the case has moved on."""
+    return case_page.live(request, DASH, as_creator(signed_in(request)), public_id)
 
 
 def _surface(desk: Desk) -> case_page.Surface:
@@ -363,13 +380,11 @@ def _surface(desk: Desk) -> case_page.Surface:
         return of_company.nav("cases") | {
             "back_label": tab.caption,
             "back_href": href("dash-cases", of_company.query() | {"view": tab.name}),
-            "next_href": _next_href(of_company, case),
+            "next_href": _next_href(case),
             **_only(desk.actor(case.company_id), case),
         }
 
-    return case_page.Surface(
-        Party.CREATOR, "dash/case.html", "dash/confirm.html", "dash-case", "dash-act", nav
-    )
+    return replace(DASH, nav=nav)
 
 
 def _only(actor: Actor, case: Case) -> dict[str, str]:
@@ -398,11 +413,14 @@ def _tab_of(case: Case) -> Tab:
     return by_name[waits.get(Party(case.waiting_on), "whop")]
 
 
-def _next_href(desk: Desk, case: Case) -> str:
+def _next_href(case: Case) -> str:
     """The next case of the company that needs a reply, if there is another."""
-    needing = tabs()[0]
-    if desk.count(needing) <= (1 if _tab_of(case) == needing else 0):
-        return ""
-    others = desk.cases().needs_creator().exclude(pk=case.pk).order_by("due_at", "pk")
-    following = others.values_list("public_id", flat=True).first()
+    following: str | None = getattr(case, "next_in_line", None)
     return reverse("dash-case", args=[following]) if following else ""
+
+
+DASH = case_page.Surface(
+    Party.CREATOR, "dash/case.html", "dash/confirm.html", "dash-case", "dash-act", "dash-draft",
+    "dash-live", lambda request, case: {},
+)  # fmt: skip
+"""The dashboard without its menu, which depends on who looks."""

@@ -1,19 +1,25 @@
 """One file of a case, for those who may see it; to others it is like one that does not exist.
 
+And the files of a form that is still being filled in, which go up as soon as they are chosen.
 Files never come from an address of the storage: each is sent by us, after a look at who asks.
 """
 
 import logging
+import re
 
 from django.contrib.auth.decorators import login_required
 from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import trigger_client_event
 
 from marketplace.models import User
 from resolution.actors import as_buyer, as_creator, as_staff
 from resolution.evidence import PUBLIC_ID, STORAGE_ERRORS
+from resolution.forms.messages import WithFiles
 from resolution.models import Attachment, Case
+from resolution.views.case_page import about_files
+from resolution.views.login import needs_login
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +56,35 @@ def send(attachment: Attachment, *, shown: bool) -> FileResponse:
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     response["Cache-Control"] = "private, no-store"
     return response
+
+
+@needs_login
+@require_POST
+def upload(request: HttpRequest) -> HttpResponseBase:
+    """Take the files just chosen, or one of them out again; answers that part of the form anew.
+
+    `for` is what the ids of the form's fields begin with. What is wrong is said there (422), and
+    what has become of it is announced.
+    """
+    user, name = request.user, request.GET.get("for", "id")
+    assert isinstance(user, User), "a login is needed first"
+    if not re.fullmatch(r"[a-z]{1,24}", name):
+        raise Http404("No such form.")
+    form = WithFiles(request.POST, request.FILES, user=user, auto_id=f"{name}_%s")
+    form.is_valid()
+    drop = about_files(form)
+    many = len(drop["files"])
+    tall = name == "id"
+    context = {
+        **drop,
+        "field": form["files"],
+        "kept": drop["files"],
+        "tall": tall,
+        "drop_label": "Choose files" if tall else "",
+    }
+    response = render(request, "rc/_drop.html", context, status=422 if form.errors else 200)
+    text = f"{many} file{'' if many == 1 else 's'} added. Not sent yet."
+    return trigger_client_event(response, "said", {"text": text if many else "No files added."})
 
 
 def _find(user: User, public_id: str) -> Attachment | None:

@@ -2,20 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import Count, Exists, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from marketplace import clock
 from marketplace.models import Membership, Product, TeamMember, User
 from payments import credits as ledger
 from payments.models import CreditEntry, Payment
 from payments.money import format_money
-from resolution import cases, eligibility, words
+from resolution import cases, drafts, eligibility, words
 from resolution.actors import as_buyer
 from resolution.eligibility import NotEligible
 from resolution.forms.opening import OpenCaseForm
@@ -24,6 +27,7 @@ from resolution.templatetags.rc import when_text
 from resolution.terms import Party, State
 from resolution.views import case_page
 from resolution.views.case_page import Surface
+from resolution.views.login import needs_login
 
 PAGE = 25
 CASE_COLUMNS = ("payment", "buyer", "company", "product", "refund")
@@ -32,11 +36,18 @@ CASE_COLUMNS = ("payment", "buyer", "company", "product", "refund")
 def menu(request: HttpRequest, tab: str) -> dict[str, Any]:
     """What the bar on top shows: the page's place, what waits for the buyer, other ways to go."""
     user = _user(request)
+    waiting = Case.objects.visible_to(as_buyer(user)).needs_buyer()
+    found = User.objects.filter(pk=user.pk).values_list(
+        Subquery(waiting.order_by().values("buyer").annotate(many=Count("pk")).values("many")),
+        Exists(CreditEntry.objects.filter(account__user=user)),
+        Exists(TeamMember.objects.filter(user=user)),
+    )
+    many, shows_credits, sells = found.get()
     return {
         "tab": tab,
-        "cases_turn_count": Case.objects.visible_to(as_buyer(user)).needs_buyer().count(),
-        "shows_credits": CreditEntry.objects.filter(account__user=user).exists(),
-        "dash_href": reverse("dash-cases") if TeamMember.objects.filter(user=user).exists() else "",
+        "cases_turn_count": many or 0,
+        "shows_credits": shows_credits,
+        "dash_href": reverse("dash-cases") if sells else "",
     }
 
 
@@ -44,7 +55,10 @@ def _case_menu(request: HttpRequest, case: Case | None) -> Mapping[str, Any]:
     return menu(request, "cases")
 
 
-HUB = Surface(Party.BUYER, "hub/case.html", "hub/confirm.html", "hub-case", "hub-act", _case_menu)
+HUB = Surface(
+    Party.BUYER, "hub/case.html", "hub/confirm.html", "hub-case", "hub-act", "hub-draft",
+    "hub-live", _case_menu,
+)  # fmt: skip
 
 
 def _user(request: HttpRequest) -> User:
@@ -198,13 +212,14 @@ def _payment_rows(payments: Sequence[Payment], user: User) -> list[PaymentRow]:
 # ── Opening a case ────────────────────────────────────────────────────────────────────────────────
 
 
-@login_required
+@needs_login
 @require_http_methods(["GET", "HEAD", "POST"])
 def open_case(request: HttpRequest, public_id: str) -> HttpResponse:
     """The form that opens a case for one payment; a payment without the right to one says why."""
     user = _user(request)
     payment = (
         Payment.objects.select_related("company", "product", "membership")
+        .annotate(drafts=case_page.drafts_on("public_id", user))
         .filter(buyer=user, public_id=public_id)
         .first()
     )
@@ -218,12 +233,30 @@ def open_case(request: HttpRequest, public_id: str) -> HttpResponse:
     reason = eligibility.why_not(payment, user, now=clock.now(), has_case=False)
     if reason:
         return _not_eligible(request, payment, reason, 200)
-    return _opening_page(request, payment, OpenCaseForm(payment=payment, user=user), 200)
+    kept = next(iter(payment.drafts), {})
+    form = OpenCaseForm(payment=payment, user=user, initial=kept.get("fields", {}))
+    return _opening_page(request, payment, form, 200, at=parse_datetime(kept.get("at", "")))
+
+
+@needs_login
+@require_POST
+def open_case_draft(request: HttpRequest, public_id: str) -> HttpResponse:
+    """What the buyer has typed into the form that opens a case, and not sent."""
+    user = _user(request)
+    payment = Payment.objects.filter(buyer=user, public_id=public_id).first()
+    if payment is None:
+        raise Http404("No such payment.")
+    opened = Case.objects.filter(payment=payment).exists()
+    fields = {} if opened else drafts.typed_in(drafts.OPEN, request.POST)
+    kept = drafts.keep(user, public_id, drafts.OPEN, fields)
+    page_href = reverse("hub-open-case", args=[public_id])
+    return case_page.about_draft(request, kept, fields, page_href)
 
 
 def _open(request: HttpRequest, payment: Payment, user: User) -> HttpResponse:
     form = OpenCaseForm(request.POST, request.FILES, payment=payment, user=user)
     if not form.is_valid():
+        drafts.keep(user, payment.public_id, drafts.OPEN, drafts.typed_in(drafts.OPEN, form.data))
         return _opening_page(request, payment, form, 200 if form.is_asking_for_more else 422)
     try:
         case = cases.open_case(
@@ -239,19 +272,29 @@ def _open(request: HttpRequest, payment: Payment, user: User) -> HttpResponse:
         return _not_eligible(request, payment, reason, 409, kept=form.cleaned_data["description"])
     except cases.StepRefused as refusal:
         form.add_error(None, str(refusal))
+        drafts.keep(user, payment.public_id, drafts.OPEN, drafts.typed_in(drafts.OPEN, form.data))
         return _opening_page(request, payment, form, 422)
+    drafts.forget(user, payment.public_id, drafts.OPEN)
     return redirect(HUB.href(case))
 
 
 def _opening_page(
-    request: HttpRequest, payment: Payment, form: OpenCaseForm, status: int
+    request: HttpRequest,
+    payment: Payment,
+    form: OpenCaseForm,
+    status: int,
+    *,
+    at: datetime | None = None,
 ) -> HttpResponse:
+    """The form; `at` is when the draft was kept that it shows."""
     until = eligibility.filing_ends_at(payment)
     paid = format_money(payment.amount_minor, payment.currency)
     context = {
         "payment": payment,
         "form": form,
         "drop": case_page.about_files(form),
+        "draft_href": reverse("hub-open-draft", args=[payment.public_id]),
+        "draft_note": f"From {when_text(at)}. Not sent yet." if at else "",
         "facts": [
             ("Paid", paid, _already_back(payment)),
             ("Date", when_text(payment.paid_at, "day"), ""),
@@ -319,7 +362,7 @@ def case_list(request: HttpRequest) -> HttpResponse:
     return render(request, "hub/cases.html", context)
 
 
-@login_required
+@needs_login
 @require_safe
 def case(request: HttpRequest, public_id: str) -> HttpResponse:
     """One case of the buyer's."""
@@ -327,12 +370,26 @@ def case(request: HttpRequest, public_id: str) -> HttpResponse:
     return case_page.show(request, HUB, actor, case_page.find(actor, public_id))
 
 
-@login_required
+@needs_login
 @require_http_methods(["GET", "HEAD", "POST"])
 def act(request: HttpRequest, public_id: str, act: str) -> HttpResponse:
     """An act of the buyer's on their case."""
     actor = as_buyer(_user(request))
     return case_page.act(request, HUB, actor, case_page.find(actor, public_id), act)
+
+
+@needs_login
+@require_POST
+def draft(request: HttpRequest, public_id: str, act: str) -> HttpResponse:
+    """What the buyer has typed for an act and not sent."""
+    return case_page.draft(request, HUB, as_buyer(_user(request)), public_id, act)
+
+
+@needs_login
+@require_safe
+def live(request: HttpRequest, public_id: str) -> HttpResponse:
+    """Whether the case has moved on."""
+    return case_page.live(request, HUB, as_buyer(_user(request)), public_id)
 
 
 # ── Credits ───────────────────────────────────────────────────────────────────────────────────────

@@ -1,12 +1,19 @@
 // Small comforts for pages that work without them. Nothing here decides anything: the server checks all of it again.
+// Parts of a page may be exchanged while it is open, so listeners are on the document.
 "use strict";
 
 (() => {
+  const on = (name, listener) => document.addEventListener(name, listener);
+  const say = (text) => {
+    const said = document.getElementById("said");
+    if (said) said.textContent = text;
+  };
+
   // An error summary takes the focus, so that a keyboard or a screen reader starts there.
   document.querySelector("[data-focus]")?.focus();
 
   // A form is sent once. The pressed button keeps its name and value: it is disabled after the browser has read them.
-  document.addEventListener("submit", (event) => {
+  on("submit", (event) => {
     const form = event.target;
     if (!form.matches("form[data-once]")) return;
     if (form.dataset.sent) {
@@ -25,17 +32,21 @@
   });
 
   // "16 of 4,000 characters" under a text with a limit.
-  for (const counter of document.querySelectorAll("[data-counter]")) {
+  const count = (counter) => {
     const control = document.getElementById(counter.dataset.counter);
-    if (!control) continue;
+    if (!control) return;
     const max = Number(counter.dataset.max);
-    const count = () => {
-      counter.textContent = `${control.value.length.toLocaleString("en-US")} of ${max.toLocaleString("en-US")} characters`;
-    };
-    control.addEventListener("input", count);
-    count();
+    counter.textContent = `${control.value.length.toLocaleString("en-US")} of ${max.toLocaleString("en-US")} characters`;
     counter.hidden = false;
-  }
+  };
+  const countAll = () => document.querySelectorAll("[data-counter]").forEach(count);
+  on("input", (event) => {
+    const counter = event.target.id && document.querySelector(`[data-counter="${event.target.id}"]`);
+    if (counter) count(counter);
+  });
+  countAll();
+
+  // ── Files ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   // Rounded up like the server does it, so that a file over the limit never reads as the limit itself.
   const fileSize = (bytes) => {
@@ -51,39 +62,135 @@
     if (tooLarge) {
       return `“${tooLarge.name}” is ${fileSize(tooLarge.size)}. Choose a file smaller than ${fileSize(maxBytes)}.`;
     }
-    if (maxFiles && files.length > maxFiles) {
+    if (input.dataset.maxFiles && files.length > maxFiles) {
+      if (!maxFiles) return "No more files can be added. Remove one first.";
       return `You chose ${files.length} files. Choose ${maxFiles} or fewer.`;
     }
     return "";
   };
 
+  const isFiles = (element) => element.matches?.(".drop input[type=file]");
+  const partOf = (input, selector) => input.closest(".field").querySelector(selector);
+  const tellProblem = (input, text) => {
+    partOf(input, "[data-file-problem]").textContent = text;
+    input.setCustomValidity(text);
+    input.setAttribute("aria-invalid", text ? "true" : "false");
+  };
+
   // The names of chosen files, and what is wrong with them, before anything is sent.
-  for (const input of document.querySelectorAll(".drop input[type=file]")) {
-    const chosen = input.closest(".drop").querySelector("[data-chosen]");
-    const problem = input.closest(".field")?.querySelector("[data-file-problem]");
-    input.addEventListener("change", () => {
-      const files = [...input.files];
-      const said = fileProblem(input);
-      if (chosen) {
-        chosen.textContent = files.length
-          ? `${files.length} ${files.length === 1 ? "file" : "files"} chosen: ${files.map((file) => file.name).join(", ")}`
-          : "";
+  on("change", (event) => {
+    const input = event.target;
+    if (!isFiles(input)) return;
+    const names = [...input.files].map((file) => file.name);
+    partOf(input, "[data-chosen]").textContent = names.length
+      ? `${names.length} ${names.length === 1 ? "file" : "files"} chosen: ${names.join(", ")}`
+      : "";
+    tellProblem(input, fileProblem(input));
+  });
+
+  const setBusy = (input, busy) => {
+    input.closest(".drop").toggleAttribute("data-busy", busy);
+    const bar = partOf(input, "progress");
+    bar.hidden = !busy;
+    bar.value = 0;
+  };
+
+  // Files go up when they are chosen. Until they are there, and when that fails, the form itself still holds them.
+  on("htmx:beforeRequest", (event) => {
+    const input = event.target;
+    if (!isFiles(input)) return;
+    if (!input.files.length || fileProblem(input)) {
+      event.preventDefault();
+      return;
+    }
+    setBusy(input, true);
+    const many = input.files.length;
+    partOf(input, "[data-chosen]").textContent = `Uploading ${many === 1 ? "1 file" : `${many} files`}…`;
+  });
+  on("htmx:xhr:progress", (event) => {
+    if (isFiles(event.target) && event.detail.lengthComputable) {
+      partOf(event.target, "progress").value = event.detail.loaded / event.detail.total;
+    }
+  });
+  const uploadFailed = (event) => {
+    const input = event.target;
+    if (!isFiles(input)) return;
+    setBusy(input, false);
+    partOf(input, "[data-chosen]").textContent = "Not uploaded yet. The files go with your message when you send it.";
+  };
+  on("htmx:sendError", uploadFailed);
+  on("htmx:responseError", uploadFailed);
+  on("said", (event) => say(event.detail.text));
+
+  // ── Drafts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  // Whoever turns to another window has their text kept at once.
+  const typedIn = new WeakSet();
+  on("input", (event) => {
+    const draft = event.target.form?.querySelector("[data-draft]");
+    if (draft) typedIn.add(draft);
+  });
+  on("htmx:afterRequest", (event) => {
+    if (event.target.matches?.("[data-draft]") && event.detail.successful) typedIn.delete(event.target);
+  });
+  on("visibilitychange", () => {
+    if (!window.htmx) return;
+    if (document.hidden) {
+      for (const draft of document.querySelectorAll("[data-draft]")) {
+        if (typedIn.has(draft)) window.htmx.trigger(draft, "flush");
       }
-      if (problem) problem.textContent = said;
-      input.setCustomValidity(said);
-      input.setAttribute("aria-invalid", said ? "true" : "false");
-    });
-  }
+    } else {
+      for (const live of document.querySelectorAll("[data-live]")) window.htmx.trigger(live, "look");
+    }
+  });
+
+  // ── News of a case ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  // A page that nobody looks at asks for nothing.
+  on("htmx:beforeRequest", (event) => {
+    if (event.target.matches?.("[data-live]") && document.hidden) event.preventDefault();
+  });
+
+  // A reader who asked for what is new starts at the first of it; one who asked for more stays where they are.
+  let lastSeen = "";
+  const entries = () => [...document.querySelectorAll("ol.timeline > li[id^=revt_]")];
+  const focusOn = (element, options) => {
+    if (!element) return;
+    if (!element.matches("a, button, input, textarea")) element.tabIndex = -1;
+    element.focus(options);
+  };
+  on("htmx:beforeSwap", (event) => {
+    if (event.detail.target.id === "case") lastSeen = entries().at(-1)?.id ?? "";
+    if (event.detail.target.matches("[data-earlier]")) {
+      const next = event.detail.target.nextElementSibling;
+      setTimeout(() => focusOn(next?.previousElementSibling, { preventScroll: true }));
+    }
+  });
+  on("htmx:afterSettle", (event) => {
+    countAll();
+    if (event.detail.target.id !== "case" || !lastSeen) return;
+    const all = entries();
+    const first = all[all.findIndex((entry) => entry.id === lastSeen) + 1];
+    focusOn(first ?? document.getElementById("now"));
+    lastSeen = "";
+  });
+  // What held the focus was exchanged: the files' own button takes it on.
+  on("htmx:load", (event) => {
+    const files = event.target.querySelector?.(".drop input[type=file]");
+    if (files && document.activeElement === document.body) files.focus({ preventScroll: true });
+  });
+
+  // ── Menus ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   // A menu made of <details> closes on Escape and when something else is used.
-  document.addEventListener("keydown", (event) => {
+  on("keydown", (event) => {
     if (event.key !== "Escape") return;
     for (const menu of document.querySelectorAll("details.account[open], details.side__menu[open]")) {
       menu.open = false;
       menu.querySelector("summary").focus();
     }
   });
-  document.addEventListener("click", (event) => {
+  on("click", (event) => {
     for (const menu of document.querySelectorAll("details.account[open]")) {
       if (!menu.contains(event.target)) menu.open = false;
     }

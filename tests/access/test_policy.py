@@ -198,6 +198,14 @@ GET  hub-act accept-decision,decided  | in   ok   404  404  404  404  404  404  
 POST hub-act accept-decision,decided  | in   done 404  404  404  404  404  404  404  404  404
 GET  hub-act nonsense                 | in   404  404  404  404  404  404  404  404  404  404
 POST hub-act nonsense                 | in   404  404  404  404  404  404  404  404  404  404
+GET  hub-live                         | in   ok   404  404  404  404  404  404  404  404  404
+POST hub-live                         | in   405  405  405  405  405  405  405  405  405  405
+GET  hub-draft reply                  | in   405  405  405  405  405  405  405  405  405  405
+POST hub-draft reply                  | in   back 404  404  404  404  404  404  404  404  404
+GET  hub-draft nonsense               | in   405  405  405  405  405  405  405  405  405  405
+POST hub-draft nonsense               | in   404  404  404  404  404  404  404  404  404  404
+GET  hub-open-draft                   | in   405  405  405  405  405  405  405  405  405  405
+POST hub-open-draft                   | in   back 404  404  404  404  404  404  404  404  404
 GET  hub-credits                      | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST hub-credits                      | in   405  405  405  405  405  405  405  405  405  405
 GET  dash-cases                       | in   404  404  ok   ok   ok   ok   ok   404  404  ok
@@ -222,6 +230,10 @@ GET  dash-act withdraw                | in   404  404  back back back back 404  
 POST dash-act withdraw                | in   404  404  403  403  403  403  404  404  404  403
 GET  dash-act nonsense                | in   404  404  404  404  404  404  404  404  404  404
 POST dash-act nonsense                | in   404  404  404  404  404  404  404  404  404  404
+GET  dash-live                        | in   404  404  ok   ok   ok   ok   404  404  404  ok
+POST dash-live                        | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-draft respond               | in   405  405  405  405  405  405  405  405  405  405
+POST dash-draft respond               | in   404  404  back back back back 404  404  404  back
 GET  dash-rules                       | in   404  404  ok   ok   ok   ok   ok   404  404  ok
 POST dash-rules                       | in   405  405  405  405  405  405  405  405  405  405
 GET  dash-rule-new                    | in   404  404  ok   ok   403  403  ok   404  404  ok
@@ -236,6 +248,8 @@ GET  dash-rule-act delete             | in   405  405  405  405  405  405  405  
 POST dash-rule-act delete             | in   404  404  done done 403  403  404  404  404  done
 GET  dash-rule-act nonsense           | in   405  405  405  405  405  405  405  405  405  405
 POST dash-rule-act nonsense           | in   404  404  404  404  403  403  404  404  404  404
+GET  uploads                          | in   405  405  405  405  405  405  405  405  405  405
+POST uploads                          | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 GET  attachment                       | in   ok   404  ok   ok   ok   ok   404  ok   ok   ok
 POST attachment                       | 405  405  405  405  405  405  405  405  405  405  405
 """
@@ -369,7 +383,7 @@ class World:
         name, _, act = label.partition(" ")
         if name.startswith("admin:"):
             return self._admin_args(name, act)
-        if name in ("hub-act", "dash-act"):
+        if name in ("hub-act", "dash-act", "hub-draft", "dash-draft"):
             return [self.case_for(act).public_id, act.split(",")[0]]
         if name == "dash-rule-act":
             return [self.rule.pk, act]
@@ -541,8 +555,13 @@ SWAPS = {
     "hub-open-case": ("other buyer", "payment", ""),
     "hub-case": ("other buyer", "case", ""),
     "hub-act": ("other buyer", "case", "withdraw"),
+    "hub-live": ("other buyer", "case", ""),
+    "hub-draft": ("other buyer", "case", "reply"),
+    "hub-open-draft": ("other buyer", "payment", ""),
     "dash-case": ("other owner", "case", ""),
     "dash-act": ("other owner", "case", "respond"),
+    "dash-live": ("other owner", "case", ""),
+    "dash-draft": ("other owner", "case", "respond"),
     "dash-rule": ("other owner", "rule", ""),
     "dash-rule-act": ("other owner", "rule", "delete"),
     "attachment": ("other buyer", "file", ""),

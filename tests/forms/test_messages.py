@@ -14,6 +14,7 @@ from resolution import cases
 from resolution.forms.messages import MessageForm
 from resolution.models import Attachment, Case
 from resolution.terms import Actor
+from resolution.views.case_page import about_files
 from tests.evidence import hostile
 from tests.evidence.hostile import upload
 
@@ -308,7 +309,7 @@ def test_the_page_of_a_refused_form_carries_on_all_of_it(bea: User) -> None:
     form = send(bea, png(), message="", form_key=str(uuid4()), version="3")
     composer = {
         "id": "reply", "party": "buyer", "who_name": "Bea Lind", "action": "/x/", "form": form,
-        "button": "Send",
+        "button": "Send", **about_files(form),
     }  # fmt: skip
 
     page = render_to_string("rc/_composer.html", {"composer": composer})

@@ -252,7 +252,8 @@ def test_an_address_of_an_act_that_is_opened_leads_to_the_case(
 ) -> None:
     case = take(("withdraw", buyer))
 
-    assert beas_browser.get(act_on(case, act)).headers["Location"] == page_of(case)
+    shown_at = f"#{act}" if act in ("reply", "comment", "appeal") else ""
+    assert beas_browser.get(act_on(case, act)).headers["Location"] == page_of(case) + shown_at
 
 
 @pytest.mark.parametrize("act", ["reply", "comment", "appeal", "withdraw", "accept-decision"])

@@ -1,0 +1,71 @@
+"""Who has to be logged in, and what becomes of what they typed when they no longer are.
+
+A text is never lost to a session that has ended: it goes with the person through the login, and is
+a draft on the page that they come back to.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.csrf import csrf_failure
+
+from marketplace.models import User
+from resolution import drafts
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+
+
+def needs_login(view: View[P]) -> View[P]:
+    """Ask for a login first. A page's own requests are told so (401) and are not sent elsewhere."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if isinstance(request.user, User):
+            drafts.bring(request.session, request.user)
+            return view(request, *args, **kwargs)
+        if request.headers.get("HX-Request"):
+            return render(request, "rc/_logged_out.html", status=401)
+        if request.method == "POST":
+            _carry(request, kwargs)
+        return redirect_to_login(request.get_full_path())
+
+    return answer
+
+
+def refused_form(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form without its token, most often of a page from before a login: its text is kept.
+
+    Nothing is done but that, and only for the person whose mark the form carries.
+    """
+    match, by = request.resolver_match, drafts.marked(request.POST)
+    if not match or not by:
+        return csrf_failure(request, reason)
+    if not isinstance(request.user, User):
+        _carry(request, match.kwargs)
+        return redirect_to_login(request.get_full_path())
+    if by != request.user.public_id:
+        return csrf_failure(request, reason)
+    about, act = _place(match.kwargs)
+    drafts.keep(request.user, about, act, drafts.typed_in(act, request.POST))
+    messages.warning(
+        request,
+        "This page was open for too long, so nothing was sent. What you wrote is still here: "
+        "look it over and send it again.",
+    )
+    return redirect(request.path)
+
+
+def _carry(request: HttpRequest, kwargs: Any) -> None:
+    about, act = _place(kwargs)
+    drafts.carry(request.session, about, act, request.POST)
+
+
+def _place(kwargs: Any) -> tuple[str, str]:
+    """What a form is about, and its act: only a case is opened at an address without one."""
+    return str(kwargs.get("public_id", "")), str(kwargs.get("act", drafts.OPEN))
