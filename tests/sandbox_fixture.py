@@ -103,9 +103,9 @@ class SandboxClient:
         """The headers that prove a body to be the provider's event."""
         return self.control("POST", f"sign/{provider}", {"body": body})
 
-    def forget_keys(self) -> None:
-        """Prune the idempotency keys."""
-        self.control("DELETE", "keys")
+    def forget_keys(self, provider: str = "") -> None:
+        """Prune the idempotency keys, of one provider or of both."""
+        self.control("DELETE", "keys", {"provider": provider})
 
     def end_tokens(self) -> None:
         """Let PayPal's access tokens end now."""
