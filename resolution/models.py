@@ -1,7 +1,6 @@
 """Cases, their timeline, files and drafts of messages, and the creators' auto-respond rules."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -205,8 +204,11 @@ class Event(models.Model):
             "at": self.created_at.isoformat(timespec="microseconds"),
             "files": [(f.public_id, f.filename, f.sha256) for f in files],
         }
-        canonical = json.dumps(row, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)
-        return hashlib.sha256((self.previous_hash + canonical).encode()).hexdigest()
+        return hashlib.sha256((self.previous_hash + canonical(row)).encode()).hexdigest()
+
+
+canonical = DjangoJSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""One spelling of a row: keys in order, no spaces."""
 
 
 def storage_name(attachment: "Attachment", filename: str) -> str:
@@ -258,8 +260,8 @@ class Attachment(models.Model):
 class Draft(models.Model):
     """What a person has typed for one act and not sent yet. Nobody else reads it.
 
-    `about` is the public id of the case, or of the payment that a case is to be opened for. `fields`
-    holds what was in the form, by the names of its fields, and the ids of its uploads.
+    `about` is the public id of the case, or of the payment that a case is to be opened for.
+    `fields` holds what was in the form, by the names of its fields, and the ids of its uploads.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="drafts")
