@@ -59,7 +59,7 @@ def browse(chromium: Any, stack: Stack, complaints: list[str]) -> Iterator[Brows
             "viewport": {"width": width, "height": 900},
         } | options
         context = chromium.new_context(**options)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         context.on("console", lambda said: complaints.extend(_complaint(said)))
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         contexts.append(context)

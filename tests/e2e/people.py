@@ -8,7 +8,7 @@ from typing import Any
 
 from config.demo_story import PASSWORD, SHOPS, TEAM
 
-SECONDS_FOR_THE_WORKERS = 25_000
+SECONDS_FOR_THE_WORKERS = 60_000
 """How long, in milliseconds, a person waits for what happens behind the pages."""
 
 MAYA = "maya.okafor@buyers.example"

@@ -26,6 +26,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 HERE = Path(__file__).resolve().parent.parent.parent
 SECONDS_TO_START = 180
 SECONDS_TO_STOP = 60
+SECONDS_FOR_MAIL = 20
 LOOK_AGAIN_SECONDS = 0.1
 SWEEP_SECONDS = 2
 SETTLE_SECONDS = 2
@@ -80,15 +81,23 @@ class Stack:
                 return payment
         raise AssertionError(f"{buyer} has no payment by {processor} left.")
 
-    def mail_about(self, case: str) -> list[tuple[str, str]]:
-        """Recipient and subject of every e-mail that leads to a case, oldest first."""
-        found = []
-        for file in sorted((self.state / "mail").glob("*.eml")):
-            mail = message_from_bytes(file.read_bytes(), policy=modern)
-            text = mail.get_body(("plain",))
-            if text and f"/cases/{case}/" in text.get_content():
-                found.append((str(mail["X-Envelope-To"]), str(mail["Subject"])))
-        return found
+    def mail_about(self, case: str, recipient: str, *, at_least: int = 0) -> list[str]:
+        """The subjects of the e-mails to somebody that lead to a case, oldest first.
+
+        Waits until there are so many: the last of them may still be leaving.
+        """
+        deadline = time.monotonic() + SECONDS_FOR_MAIL
+        while True:
+            found = []
+            for file in sorted((self.state / "mail").glob("*.eml")):
+                mail = message_from_bytes(file.read_bytes(), policy=modern)
+                text = mail.get_body(("plain",))
+                leads_there = text and f"/cases/{case}/" in text.get_content()
+                if leads_there and mail["X-Envelope-To"] == recipient:
+                    found.append(str(mail["Subject"]))
+            if len(found) >= at_least or time.monotonic() > deadline:
+                return found
+            time.sleep(LOOK_AGAIN_SECONDS)
 
     def advance(self, days: float) -> None:
         """Let time pass for every clock of the business."""
