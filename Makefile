@@ -67,6 +67,7 @@ lint: $(TOOLS)
 	$(BIN)/djlint templates --lint --quiet
 	DEMO=1 $(BIN)/python manage.py makemigrations --check
 	DEMO=1 $(BIN)/python manage.py lifecycle --check
+	DEMO=1 $(BIN)/python manage.py openapi --check
 	env -i PATH="$$PATH" $(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 # What a production start has to be given, with made-up values.

@@ -175,6 +175,16 @@ class WordsIn(Strict):
     attachments: list[AttachmentIn] | None = None
 
 
+class AcceptIn(Strict):
+    """What may go with the money."""
+
+    message: str | None = None
+    attachments: list[AttachmentIn] | None = None
+    terminate_membership: bool | None = Field(
+        None, description="End the buyer’s membership, too, and with it their access."
+    )
+
+
 class QuestionIn(Strict):
     """What the merchant wants to know."""
 
@@ -353,10 +363,17 @@ def create_case(request: ApiRequest, body: CreateIn) -> Status[CaseOut]:
     operation_id="accept_resolution_center_case",
 )
 @idempotent
-def accept_case(request: ApiRequest, case_id: str, body: QuestionIn | None = None) -> CaseOut:
+def accept_case(request: ApiRequest, case_id: str, body: AcceptIn | None = None) -> CaseOut:
     """Accept, as the merchant: the buyer gets back what they asked for."""
-    body = body or QuestionIn()
-    return _act(request, case_id, "accept", body.message or "", body.attachments)
+    body = body or AcceptIn()
+    return _act(
+        request,
+        case_id,
+        "accept",
+        body.message or "",
+        body.attachments,
+        ends_membership=bool(body.terminate_membership),
+    )
 
 
 @router.post(
@@ -422,7 +439,8 @@ def _act(
     step: str,
     message: str,
     files: Sequence[AttachmentIn] | None,
-    **facts: Any,
+    *,
+    ends_membership: bool = False,
 ) -> CaseOut:
     """Check what was sent as the web's form does, knock at the door, and show the case after."""
     caller = request.auth
@@ -444,7 +462,7 @@ def _act(
             actor,
             message=form.cleaned_data["message"],
             files=form.files_to_send,
-            **facts,
+            ends_membership=ends_membership,
         )
     except cases.NotAllowed as refusal:
         raise ApiError(403, "not_allowed", str(refusal)) from refusal

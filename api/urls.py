@@ -1,9 +1,12 @@
 """The API as a whole: its description, its routers, and how it signs in and refuses."""
 
+from typing import Any
+
 from django.conf import settings
+from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 
-from api import account, attachments, cases, errors, money
+from api import account, attachments, cases, document, errors, money
 from api.auth import Bearer
 
 VERSION_DATE = "2026-10-15-1"
@@ -24,3 +27,15 @@ api = NinjaAPI(
 errors.install(api)
 for part in (account, cases, attachments, money):
     api.add_router("", part.router)
+
+
+@api.get("/openapi.json", auth=None, include_in_schema=False)
+def openapi_json(request: HttpRequest) -> dict[str, Any]:
+    """The OpenAPI document."""
+    return document.openapi(api)
+
+
+@api.get("/docs", auth=None, include_in_schema=False)
+def docs(request: HttpRequest) -> HttpResponse:
+    """The page for people."""
+    return document.page(request, api)

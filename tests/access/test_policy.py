@@ -172,6 +172,10 @@ GET  api:list_payments                | 401  401  401  401  401  401  401  401  
 POST api:list_payments                | 405  405  405  405  405  405  405  405  405  405  405
 GET  api:retrieve_payment             | 401  401  401  401  401  401  401  401  401  401  401
 POST api:retrieve_payment             | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:openapi_json                 | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST api:openapi_json                 | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:docs                         | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST api:docs                         | 405  405  405  405  405  405  405  405  405  405  405
 GET  hub                              | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST hub                              | in   405  405  405  405  405  405  405  405  405  405
 GET  hub-membership                   | in   ok   404  404  404  404  404  404  404  404  404

@@ -15,7 +15,7 @@ from whop_sdk.types import ResolutionCenterCase
 
 from api import tokens
 from api.models import KeptAnswer
-from marketplace.models import User
+from marketplace.models import Membership, User
 from payments.models import Refund
 from resolution import cases, evidence, sweeps
 from resolution.models import Case, Event
@@ -66,7 +66,7 @@ def test_every_method_of_the_client_works(
         buyer.call("reply", id=first, message="See.", attachments=[{"id": file.public_id}]),
         merchant.call("deny", id=first, message="It says so on the page."),
         buyer.call("appeal", id=first, message="It does not."),
-        merchant.call("accept", id=second, message="Sorry."),
+        merchant.call("accept", id=second, message="Sorry.", terminate_membership=True),
         buyer.call("withdraw", id=third),
     ]
 
@@ -79,6 +79,7 @@ def test_every_method_of_the_client_works(
         (third, "closed", "withdrawn"),
     ]
     assert buyer.call("retrieve", id=first) == told[3]
+    assert Membership.objects.get().status == "ended"
     pages = merchant.pages("list", first=2, status=["under_review", "closed"])
     assert [[case.id for case in page] for page in pages] == [[third, second], [first], []]
     summary = buyer.call("summary", user_id="me", reason="not_as_described")
