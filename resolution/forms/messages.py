@@ -41,11 +41,12 @@ class MessageField(forms.CharField):
 
     default_error_messages = {"required": "Write a message first."}  # noqa: RUF012
 
-    def __init__(self, *, rows: int = 4, **kwargs: Any) -> None:
+    def __init__(self, *, rows: int = 4, needed: bool = False, **kwargs: Any) -> None:
+        """`needed` marks one that the form asks for in some cases: it is not called optional."""
+        self.needed = needed
         kwargs.setdefault("max_length", MAX_MESSAGE)
-        kwargs.setdefault(
-            "widget", forms.Textarea({"rows": rows, "class": "textarea", "dir": "auto"})
-        )
+        attributes = {"rows": rows, "class": "textarea", "dir": "auto", "hx-preserve": "true"}
+        kwargs.setdefault("widget", forms.Textarea(attributes))
         super().__init__(**kwargs)
 
     def to_python(self, value: Any) -> str:

@@ -40,6 +40,7 @@ class RespondForm(WithFiles):
     request_info_message = MessageField(
         label="What do you need to know?",
         required=False,
+        needed=True,
         rows=3,
         help_text="Ask for what you need to decide. The buyer gets a fresh clock to answer, "
         "then it’s your turn again.",
@@ -47,6 +48,7 @@ class RespondForm(WithFiles):
     deny_message = MessageField(
         label="Why not?",
         required=False,
+        needed=True,
         rows=3,
         help_text="Answer what the buyer says went wrong. If they appeal, this is read first.",
     )

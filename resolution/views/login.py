@@ -30,7 +30,8 @@ def needs_login(view: View[P]) -> View[P]:
             drafts.bring(request.session, request.user)
             return view(request, *args, **kwargs)
         if request.headers.get("HX-Request"):
-            return render(request, "rc/_logged_out.html", status=401)
+            typed = request.method == "POST"
+            return render(request, "rc/_logged_out.html", {"typed": typed}, status=401)
         if request.method == "POST":
             _carry(request, kwargs)
         return redirect_to_login(request.get_full_path())

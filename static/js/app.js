@@ -176,7 +176,7 @@
   });
   // What held the focus was exchanged: the files' own button takes it on.
   on("htmx:load", (event) => {
-    const files = event.target.querySelector?.(".drop input[type=file]");
+    const files = event.target.matches(".field") && event.target.querySelector(".drop input[type=file]");
     if (files && document.activeElement === document.body) files.focus({ preventScroll: true });
   });
 
