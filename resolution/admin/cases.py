@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -22,22 +23,29 @@ from django.utils.functional import cached_property
 from marketplace import clock
 from marketplace.admin import ReadOnlyAdmin
 from marketplace.models import User
-from payments.money import currency_symbol, format_money
+from payments.money import currency_symbol, format_money, limit_in
 from resolution import cases, timeline, words
 from resolution.actors import as_staff
 from resolution.admin import queue, record
 from resolution.cases import CaseChanged, NotAllowed, StepRefused
 from resolution.forms.decisions import (
+    ApproveForm,
     AskForm,
     AssignForm,
     CaseForm,
     CommentForm,
     CreditsForm,
     DecideForm,
+    DeclineForm,
     NoteForm,
     PaidForm,
+    ProposeCreditsForm,
+    ProposeForm,
+    ProposePaidForm,
+    ProposeRetryForm,
     RetryForm,
 )
+from resolution.lifecycle import IN_REVIEW, may_award, takes_two
 from resolution.models import Case, Event
 from resolution.terms import BOTH, Money, Party, Remedy, State
 
@@ -45,10 +53,10 @@ STAFF = Party.STAFF
 ACTS: dict[str, type[CaseForm]] = {
     form.name: form
     for form in (
-        DecideForm, AskForm, CommentForm, NoteForm, RetryForm, CreditsForm, PaidForm,
+        DecideForm, ProposeForm, AskForm, CommentForm, NoteForm, RetryForm, CreditsForm, PaidForm,
+        ProposeRetryForm, ProposeCreditsForm, ProposePaidForm, ApproveForm, DeclineForm,
     )
 }  # fmt: skip
-DECIDING = ("decide", "decide_final", "decide_final_alone")
 MONEY_ACTS = ("retry", "credits", "paid")
 DONE = {
     "decide": "Decided. Both sides are being told.",
@@ -58,7 +66,12 @@ DONE = {
     "retry": "The refund is sent once more.",
     "credits": "The credits are in the buyer’s account.",
     "paid": "Marked as paid by hand.",
-}
+    "approve": "Approved and done. Both sides are being told.",
+    "decline": "The proposal is off the table. Staff read why.",
+} | dict.fromkeys(
+    ("propose", "propose-retry", "propose-credits", "propose-paid"),
+    "Proposed. Somebody of finance approves it; nobody outside is told yet.",
+)
 
 
 @admin.register(Case)
@@ -155,7 +168,8 @@ class CaseAdmin(ReadOnlyAdmin):
             return _to(desk.case)
         if desk.actor.conflicted or not desk.actor.role:
             return self._refused(request, desk, form, desk.why_not, HTTPStatus.FORBIDDEN)
-        if form.cleaned_data.get("version", desk.case.version) != desk.case.version:
+        moved_on = form.cleaned_data.get("version", desk.case.version) != desk.case.version
+        if moved_on or (isinstance(form, ApproveForm) and form.is_of_another):
             return self._refused(request, desk, form, _latest(desk), HTTPStatus.CONFLICT)
         if not desk.may(act):
             reason = desk.why_not or "This is not yours to do in this case as it stands."
@@ -267,6 +281,8 @@ class _Row:
 
     @cached_property
     def pill(self) -> words.Pill:
+        if self.case.proposed_by_id and not self.case.frozen_at:
+            return words.Pill("whop", "Needs a second person", "users")
         if self.case.waiting_on == STAFF and not self.case.frozen_at:
             return words.review_pill(self.case)
         return words.pill(self.case, STAFF)
@@ -350,45 +366,74 @@ class _Desk:
     def why_not(self) -> str:
         return record.why_not(self.case, self.actor, self.others)
 
+    @cached_property
+    def proposal(self) -> Event | None:
+        """What a colleague, or this person, has proposed and nobody has answered yet."""
+        if self.case.proposed_by_id is None:
+            return None
+        return next((e for e in reversed(self.events) if e.step == "propose"), None)
+
+    @cached_property
+    def approving(self) -> str:
+        """The step by which this person approves the proposal, or ""."""
+        proposed = self.proposal.data["proposes"] if self.proposal else ""
+        step = self.deciding if proposed in ("decide", "decide_final") else proposed
+        theirs = self.case.proposed_by_id != self.user.pk
+        within = may_award(self.actor, self.case.proposed_minor, self.case.currency)
+        return step if theirs and within and step in self.steps else ""
+
     def may(self, act: str) -> bool:
         """Whether the act's step is open to this person."""
-        return bool(self.deciding) if act == "decide" else ACTS[act].step in self.steps
+        form, failed = ACTS[act], self.case.money == Money.FAILED
+        if act == "decide":
+            return bool(self.deciding)
+        if act == "approve":
+            return bool(self.approving)
+        if form.step == "propose":
+            settles = bool(form.proposes)
+            return "propose" in self.steps and settles == (
+                failed and self.case.state not in IN_REVIEW
+            )
+        return form.step in self.steps
 
     def form(self, act: str, data: Any = None) -> CaseForm:
         """The form of an act, filled in or fresh."""
-        if act == "decide":
+        if act in ("decide", "propose"):
             looked_at = record.looked_at(self.case, self.events, self.facts)
+            if act == "propose":
+                return ProposeForm(self.case, data, facts=looked_at)
             alone = self.deciding == "decide_final_alone"
             return DecideForm(self.case, data, facts=looked_at, alone=alone)
+        if act == "approve":
+            return ApproveForm(self.case, data, proposal=self.proposal)
         return ACTS[act](self.case, data)
 
     def took(self, form: CaseForm) -> bool:
         """Whether this very form was taken before, by this person and with the same words."""
-        said = form.cleaned_data
-        words = said.get("why" if isinstance(form, DecideForm) else "message", "")
-        steps = DECIDING if isinstance(form, DecideForm) else (form.step,)
-        key = said.get("form_key")
-        return any(cases.is_repeat(self.case, step, words, key, self.actor) for step in steps)
+        said, steps = form.cleaned_data, form.steps or (form.step,)
+        message, key = said.get(form.words, ""), said.get("form_key")
+        return any(cases.is_repeat(self.case, step, message, key, self.actor) for step in steps)
 
     def take(self, form: CaseForm) -> None:
         """Take the act of a valid form; a decision and its internal note together or not at all."""
         said, key = form.cleaned_data, form.cleaned_data["form_key"]
-        seen = said["version"]
-        if not isinstance(form, DecideForm):
-            cases.take_step(
-                self.case, form.step, self.actor, message=said.get("message", ""), form_key=key,
-                seen_version=seen, asks=Party(said["asks"]) if "asks" in said else None,
-                reference=said.get("reference", ""),
-            )  # fmt: skip
-            return
         alone = said.get("alone_because", "")
+        step = form.step
+        if isinstance(form, ApproveForm):
+            step = self.approving
+        elif form.name == "decide":
+            step = self.deciding
+        decides = isinstance(form, DecideForm | ApproveForm)
         with transaction.atomic():
             cases.take_step(
-                self.case, self.deciding, self.actor, message=said["why"], form_key=key,
-                seen_version=seen, verdict=form.verdict(),
+                self.case, step, self.actor, message=said.get(form.words, ""), form_key=key,
+                seen_version=said["version"], verdict=form.verdict() if decides else None,
+                asks=Party(said["asks"]) if "asks" in said else None,
+                reference=said.get("reference", ""), proposes=form.proposes,
                 facts={"alone_because": alone} if alone else None,
             )  # fmt: skip
-            note = "\n\n".join(filter(None, [alone and f"Decided alone: {alone}", said["note"]]))
+            note = said.get("note", "")
+            note = "\n\n".join(filter(None, [alone and f"Decided alone: {alone}", note]))
             if note:
                 note_key = uuid.uuid5(key, "note")
                 cases.take_step(self.case, "note", self.actor, message=note, form_key=note_key)
@@ -405,10 +450,15 @@ class _Desk:
             "due_at": due.isoformat(),
         }
         event = Event(
-            public_id="preview", case=self.case, step=self.deciding, party=STAFF,
+            public_id="preview", case=self.case, step=self._deciding_here, party=STAFF,
             message=form.cleaned_data["why"], data=data, created_at=now,
         )  # fmt: skip
         return timeline.entries(self.case, [event], STAFF)[0].verdict
+
+    @property
+    def _deciding_here(self) -> str:
+        """The step that decides the case as it stands, whoever takes it."""
+        return "decide_final" if self.case.state == State.APPEALED else "decide"
 
     def context(self, used: CaseForm | None) -> dict[str, Any]:
         """Everything the page shows; `used` takes the place of the fresh form of its act."""
@@ -420,7 +470,7 @@ class _Desk:
             return used if used is not None and used.name == act else self.form(act)
 
         open_forms = {act: form(act) for act in ACTS}
-        decide = open_forms["decide"]
+        decide = self._decision_form(open_forms, used)
         return {
             "case": case,
             "turn": words.turn(case, STAFF, events=self.events),
@@ -431,10 +481,11 @@ class _Desk:
             "facts": self.facts,
             "similar": record.similar(case),
             "entries": timeline.entries(case, self.events, STAFF),
-            "forms": open_forms,
+            "forms": {act.replace("-", "_"): form for act, form in open_forms.items()},
             "used": used.name if used is not None else "",
-            "decision": _decision_context(case, decide) if isinstance(decide, DecideForm) else None,
-            "final": self.deciding in ("decide_final", "decide_final_alone"),
+            "decision": self._decision(decide) if decide else None,
+            "proposal": self._proposal(),
+            "final": self._deciding_here == "decide_final",
             "why_not": "" if self.deciding else self.why_not,
             "money": self._money(),
             "assigned": case.assigned_to,
@@ -443,6 +494,51 @@ class _Desk:
             "may_assign": bool(self.actor.role) and not self.actor.conflicted
             and case.waiting_on == STAFF,
         }  # fmt: skip
+
+    def _decision_form(
+        self, forms: dict[str, CaseForm | None], used: CaseForm | None
+    ) -> DecideForm | None:
+        """The decision to be filled in: to take, or for whoever may not, to propose."""
+        if isinstance(used, DecideForm):
+            return used
+        form = forms["decide"]
+        if form is None and self.proposal is None:
+            form = forms["propose"]
+        return form if isinstance(form, DecideForm) else None
+
+    def _decision(self, form: DecideForm) -> dict[str, Any]:
+        """What the decision form needs beside its fields."""
+        case, most = self.case, form.most_minor
+        over = takes_two(most, case.currency) or not may_award(self.actor, most, case.currency)
+        limit = limit_in(case.currency, settings.SECOND_APPROVAL_LIMIT)
+        two = f"Over {format_money(limit, case.currency)} it takes two people."
+        return _decision_context(case, form) | {
+            "decides": bool(self.deciding),
+            "proposes": self.may("propose") and (over or not self.deciding),
+            "two": two if takes_two(most, case.currency) else "",
+        }
+
+    def _proposal(self) -> dict[str, Any] | None:
+        """What stands proposed, in words, and who may answer it; None when nothing does."""
+        event, case = self.proposal, self.case
+        if event is None:
+            return None
+        entry = timeline.entries(case, [event], STAFF)[0]
+        mine = case.proposed_by_id == self.user.pk
+        finance = User.StaffRole.FINANCE
+        able = [p for p in self.others if p.staff_role == finance and p.pk != event.actor_id]
+        names = [person.name for person in able]
+        key = event.form_key and uuid.uuid5(event.form_key, "note")
+        return {
+            "what": entry.role_line.removeprefix("Proposed: "),
+            "event": event,
+            "who": "You" if mine else event.actor.name if event.actor else "",
+            "mine": mine,
+            "looked_at": event.data.get("looked_at", ()),
+            "reference": event.data.get("reference", ""),
+            "note": next((e.message for e in self.events if key and e.form_key == key), ""),
+            "waits_for": record.any_of(names[:4]) if names else "somebody else of finance",
+        }
 
     def _head(self) -> list[str]:
         """How the case came here, in a few words."""
@@ -471,13 +567,18 @@ class _Desk:
         if case.money != Money.FAILED or case.refund is None:
             return None
         names = ", ".join(person.name for person in self.others[:4])
+        two = takes_two(case.remedy_minor, case.currency)
+        limit = limit_in(case.currency, settings.SECOND_APPROVAL_LIMIT)
         return {
+            "two": f"Over {format_money(limit, case.currency)} it takes two people: one proposes "
+            "what to do, and another of finance approves it." if two else "",
+            "proposes": two and self.proposal is None and self.may("propose-retry"),
             "amount": format_money(case.remedy_minor, case.currency),
             "refund": case.refund,
             "way": case.payment.way_back,
             "finance": f"Finance sees to it: {names}." if names else "Finance sees to it.",
-            "mine": any(self.may(act) for act in MONEY_ACTS),
-        }
+            "mine": not two and any(self.may(act) for act in MONEY_ACTS),
+        }  # fmt: skip
 
 
 def _decision_context(case: Case, form: DecideForm) -> dict[str, Any]:
@@ -557,6 +658,8 @@ def _filled(form: DecideForm, fill: str) -> DecideForm:
     typed |= {"outcome": Remedy.REFUND.value, "amount": form.as_typed(minor)}
     looked_at: Any = form.fields["looked_at"]
     facts = [fact for fact, _ in looked_at.choices]
+    if isinstance(form, ProposeForm):
+        return ProposeForm(form.case, initial=typed, facts=facts)
     return DecideForm(form.case, initial=typed, facts=facts, alone="alone_because" in form.fields)
 
 

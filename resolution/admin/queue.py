@@ -42,6 +42,7 @@ WHY = {
     "buyer-silent": ("Buyer didn’t reply", Q(review_reason=ReviewReason.BUYER_SILENT)),
     "final": ("Final review", Q(review_reason=ReviewReason.DECISION_APPEALED)),
     "refund": ("Refund failed", Q(money=Money.FAILED)),
+    "second": ("Needs a second person", Q(proposed_by__isnull=False)),
 }
 
 BANDS = {
@@ -221,13 +222,13 @@ def take_next(user: User) -> Case | None:
     """
     rows = Case.objects.needs_staff().filter(assigned_to=None, frozen_at=None)
     rows = rows.exclude(buyer=user).exclude(company__members__user=user)
-    rows = rows.exclude(state=State.APPEALED, first_decider=user)
+    rows = rows.exclude(state=State.APPEALED, first_decider=user).exclude(proposed_by=user)
     if user.staff_role != User.StaffRole.FINANCE:
         small = Q(pk__in=[])
         for currency in settings.AGENT_DECIDE_LIMIT:
             limit = limit_in(currency, settings.AGENT_DECIDE_LIMIT)
             small |= Q(currency=currency, asked_minor__lte=limit)
-        rows = rows.filter(small).exclude(money=Money.FAILED)
+        rows = rows.filter(small, proposed_by=None).exclude(money=Money.FAILED)
     for case in rows.order_by("due_at", "pk")[:PAGE]:
         if assign(case, user, seen=None):
             return case

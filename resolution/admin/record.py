@@ -363,7 +363,7 @@ def why_not(case: Case, actor: Actor, others: Sequence[User]) -> str:
         return ""
     names = [person.name for person in others[:4]]
     able = (
-        f" {_any_of(names)} can."
+        f" {any_of(names)} can."
         if names
         else " Nobody else can at the moment: ask an administrator."
     )
@@ -378,5 +378,6 @@ def why_not(case: Case, actor: Actor, others: Sequence[User]) -> str:
     return ""
 
 
-def _any_of(names: Sequence[str]) -> str:
+def any_of(names: Sequence[str]) -> str:
+    """A, B or C."""
     return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]

@@ -1,7 +1,9 @@
 """What staff send: a decision, a question to a side, a comment, a note, the end of a failed refund.
 
-Every form carries a key of its own, so that sending it twice counts once, and the version of the
-case that its page showed. Whether a step is open to whoever sends it is for the door to say.
+What one person may not do alone is proposed with the same fields, and approved or declined by
+somebody else. Every form carries a key of its own, so that sending it twice counts once, and the
+version of the case that its page showed. Whether a step is open to whoever sends it is for the
+door to say.
 """
 
 import uuid
@@ -13,15 +15,25 @@ from django import forms
 from payments.models import Refund
 from payments.money import format_money, parse_money, to_decimal
 from resolution.forms.messages import MessageField
-from resolution.models import Case
+from resolution.models import Case, Event
 from resolution.terms import Party, Remedy, Verdict
+
+DECIDING = ("decide", "decide_final", "decide_final_alone")
+SETTLING = ("retry_refund", "credit_instead", "mark_paid")
 
 
 class CaseForm(forms.Form):
-    """An act on one case. `name` is its address below the page, and the ids of its controls."""
+    """An act on one case. `name` is its address below the page, and the ids of its controls.
+
+    `steps` are those that it may come to be; `proposes` names the step that it only proposes, and
+    `words` the field of what is said.
+    """
 
     name: ClassVar[str]
     step: ClassVar[str]
+    steps: ClassVar[Sequence[str]] = ()
+    proposes: ClassVar[str] = ""
+    words: ClassVar[str] = "message"
 
     form_key = forms.UUIDField(widget=forms.HiddenInput)
     version = forms.IntegerField(min_value=0, widget=forms.HiddenInput)
@@ -46,6 +58,8 @@ class DecideForm(CaseForm):
     """The decision: what the buyer gets, why, and what it rests on."""
 
     name, step = "decide", "decide"
+    steps = DECIDING
+    words = "why"
 
     outcome = forms.ChoiceField(
         choices=Remedy.choices,
@@ -140,6 +154,13 @@ class DecideForm(CaseForm):
         return parse_money(text, self.case.currency, maximum_minor=self.most_minor)
 
 
+class ProposeForm(DecideForm):
+    """What somebody would decide who may not decide it alone."""
+
+    name, step = "propose", "propose"
+    steps = ("propose",)
+
+
 class AskForm(CaseForm):
     """A question to one side, who then has seven days."""
 
@@ -214,6 +235,90 @@ class PaidForm(CaseForm):
         label="What both sides read",
         help_text="Say how and when it was paid.",
         error_messages={"required": "Say how and when it was paid."},
+    )
+
+
+class ProposeRetryForm(RetryForm):
+    """Propose to send the refund that failed once more."""
+
+    name, step, proposes = "propose-retry", "propose", "retry_refund"
+
+    message = MessageField(
+        label="Why",
+        help_text="Only staff read it.",
+        error_messages={"required": "Say why it is worth another try."},
+    )
+
+
+class ProposeCreditsForm(CreditsForm):
+    """Propose to give credits."""
+
+    name, step, proposes = "propose-credits", "propose", "credit_instead"
+
+
+class ProposePaidForm(PaidForm):
+    """Propose to pay outside the provider."""
+
+    name, step, proposes = "propose-paid", "propose", "mark_paid"
+
+
+class ApproveForm(CaseForm):
+    """Do what a colleague proposed, in their words or better ones."""
+
+    name = "approve"
+    step = ""
+    steps = (*DECIDING, *SETTLING)
+
+    proposal = forms.CharField(max_length=40, widget=forms.HiddenInput)
+    reference = PaidForm.base_fields["reference"]
+    message = MessageField(
+        label="What both sides read",
+        rows=6,
+        help_text="As it was proposed. Change it if you would say it differently.",
+        error_messages={"required": "Say why. Both sides read it."},
+    )
+
+    def __init__(self, case: Case, data: Any = None, *, proposal: Event | None = None) -> None:
+        self.event = proposal
+        told = proposal.data if proposal else {}
+        super().__init__(
+            case,
+            data,
+            initial={
+                "proposal": proposal.public_id if proposal else "",
+                "message": proposal.message if proposal else "",
+                "reference": told.get("reference", ""),
+            },
+        )
+        proposes = told.get("proposes", "")
+        if proposes != "mark_paid":
+            del self.fields["reference"]
+        if proposes == "retry_refund":
+            del self.fields["message"]
+
+    @property
+    def is_of_another(self) -> bool:
+        """The page showed a proposal that does not stand any more."""
+        return self.event is None or self.cleaned_data.get("proposal") != self.event.public_id
+
+    def verdict(self) -> Verdict | None:
+        """The decision as it was proposed; None where a failed refund is settled."""
+        if self.event is None or self.event.data.get("proposes") in SETTLING:
+            return None
+        told = self.event.data
+        looked_at = tuple(told.get("looked_at", ()))
+        return Verdict(Remedy(told["remedy"]), told.get("amount_minor", 0), looked_at)
+
+
+class DeclineForm(CaseForm):
+    """Say no to a proposal, or take one's own back."""
+
+    name, step = "decline", "decline_proposal"
+
+    message = MessageField(
+        label="Why",
+        help_text="Only staff read it.",
+        error_messages={"required": "Say why. Your colleague reads it."},
     )
 
 

@@ -31,7 +31,7 @@ from payments import credits, refunds
 from payments.gateways import RefundAnswer
 from payments.models import CreditAdjustment, Discrepancy, ProviderEvent, Refund
 from resolution import cases, messages, sweeps
-from resolution.actors import as_buyer
+from resolution.actors import as_buyer, as_staff
 from resolution.models import Attachment, Case, Event, Rule
 from resolution.terms import Actor, Remedy, Verdict
 from tests.people import MakePayment, make_user
@@ -105,6 +105,10 @@ GET  admin:*_case_act credits         | in   in   in   in   in   in   in   in   
 POST admin:*_case_act credits         | in   in   in   in   in   in   in   in   403  done 403
 GET  admin:*_case_act paid            | in   in   in   in   in   in   in   in   back back back
 POST admin:*_case_act paid            | in   in   in   in   in   in   in   in   403  done 403
+POST admin:*_case_act propose         | in   in   in   in   in   in   in   in   done done 403
+POST admin:*_case_act propose-paid    | in   in   in   in   in   in   in   in   done done 403
+POST admin:*_case_act approve         | in   in   in   in   in   in   in   in   403  done 403
+POST admin:*_case_act decline         | in   in   in   in   in   in   in   in   done done 403
 GET  admin:*_case_act nonsense        | in   in   in   in   in   in   in   in   404  404  404
 POST admin:*_case_act nonsense        | in   in   in   in   in   in   in   in   404  404  404
 POST admin:marketplace_user_change    | in   in   in   in   in   in   in   in   403  ok   ok
@@ -324,6 +328,10 @@ class World:
         refunds.settle(self.failed.refund.pk, RefundAnswer("", "failed"), token=None)
         sweeps.notice_refund(self.failed.pk)
         self.failed.refresh_from_db()
+        abe = self.people["agent"]
+        assert abe
+        agent = as_staff(abe)
+        self.proposed = self.walked(*to_staff, ("propose", agent, ask(verdict=yes)))
         self.rule = Rule.objects.create(
             company=company, name="All", reasons=["fraudulent"], message="Sorry.", position=1
         )
@@ -436,6 +444,8 @@ class World:
             "decide": self.escalated, "ask": self.escalated, "note": self.escalated,
             "decide,final": self.appealed, "comment,staff": self.escalated,
             "retry": self.failed, "credits": self.failed, "paid": self.failed,
+            "propose": self.escalated, "propose-paid": self.failed, "approve": self.proposed,
+            "decline": self.proposed,
         }.get(act, self.waiting)  # fmt: skip
 
     def data(self, label: str) -> dict[str, Any]:
@@ -449,6 +459,7 @@ class World:
                 "form_key": str(uuid4()), "version": self.case_for(act).version, "message": "So.",
                 "action": answer, "do": answer, f"{answer}_message": "So.", "asks": "buyer",
                 "outcome": "refund", "amount": "10.00", "why": "So.", "reference": "TX 1",
+                "proposal": self.proposed.events.get(step="propose").public_id,
             } | ({"do": "refund"} if name.startswith("admin") else {})  # fmt: skip
         if name in ("dash-rule", "dash-rule-new"):
             return {

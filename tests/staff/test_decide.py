@@ -231,7 +231,7 @@ def test_an_agent_over_the_limit_reads_who_can(
         "You decide cases of up to $250.00, and this one asks for $300.00. "
         "Ada Moss or Sam Reyes can."
     )
-    assert (page.context["decision"], page.context["why_not"]) == (None, sentence)
+    assert (page.context["decision"]["decides"], page.context["why_not"]) == (False, sentence)
     assert (answer.status_code, answer.context["reason"]) == (403, sentence)
     assert dict(answer.context["kept"])["Why"] == WHY
     assert now_at(case).state == "escalated"
