@@ -2,10 +2,28 @@
 
 from celery import shared_task
 
-from api import idempotency
+from api import announced, idempotency
+from notifications import webhooks
+
+ROUNDS = 4  # of half a minute each: well within what a task may take
 
 
 @shared_task
 def sweep_answers() -> None:
     """Remove the answers that are no longer given again."""
     idempotency.forget_old_answers()
+
+
+@shared_task
+def deliver_webhooks() -> None:
+    """Send companies’ own systems what is due; what is left after some rounds the sweep finds."""
+    for _ in range(ROUNDS):
+        if not webhooks.deliver(announced.compose):
+            return
+
+
+@shared_task
+def sweep_webhooks() -> None:
+    """Remove what was sent a month ago."""
+    while webhooks.forget_old():
+        pass

@@ -8,8 +8,7 @@ from ninja import NinjaAPI
 
 from api import account, attachments, cases, document, errors, money
 from api.auth import Bearer
-
-VERSION_DATE = "2026-10-15-1"
+from notifications.webhooks import VERSION_DATE
 
 api = NinjaAPI(
     title=f"{settings.PLATFORM_NAME} Resolution Center API",

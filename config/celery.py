@@ -23,6 +23,8 @@ def beat_schedule(sweep_seconds: float) -> dict[str, dict[str, object]]:
         "resolution.tasks.deliver": sweep_seconds,
         "resolution.tasks.sweep_uploads": 3600,
         "api.tasks.sweep_answers": 3600,
+        "api.tasks.deliver_webhooks": sweep_seconds,
+        "api.tasks.sweep_webhooks": 24 * 3600,
         "payments.tasks.handle_events": sweep_seconds,
         "payments.tasks.reconcile_in_flight": 3600,
         "payments.tasks.reconcile_recent": 24 * 3600,

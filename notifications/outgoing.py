@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from urllib.parse import SplitResult, urlsplit
 
@@ -29,6 +29,9 @@ KEPT_BYTES = 2048
 MOST_BYTES = 16 * 1024
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+NEVER_V4 = [ipaddress.IPv4Network(network) for network in ("192.0.0.0/24", "192.88.99.0/24")]
+"""For special purposes, as a whole; Python takes parts of them for ordinary ones."""
 
 NEVER_V6 = [
     ipaddress.IPv6Network(network)
@@ -141,7 +144,9 @@ def _allowed(parts: SplitResult, found: list[Address]) -> Address:
 def is_public(address: Address) -> bool:
     """Whether an IP address is an ordinary one of the internet, and not one in disguise."""
     if isinstance(address, ipaddress.IPv4Address):
-        return address.is_global and not (address.is_multicast or address.is_reserved)
+        special = address.is_multicast or address.is_reserved
+        special = special or any(address in network for network in NEVER_V4)
+        return address.is_global and not special
     if address.ipv4_mapped:
         return is_public(address.ipv4_mapped)
     return address in ORDINARY_V6 and not any(address in network for network in NEVER_V6)
@@ -162,20 +167,19 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         return Answer(
             error=f"The name can’t be looked up: {trouble}", seconds=time.monotonic() - began
         )
-    request = _Request(parts, address)
+    request, answer, said = _Request(parts, address), Answer(), ""
     try:
         answer = request.post(body, headers)
     except ssl.SSLError as trouble:
         said = f"The secure connection failed: {trouble}"
     except (OSError, http.client.HTTPException, ValueError) as trouble:
         said = f"{type(trouble).__name__}: {trouble}"
-    else:
-        return Answer(
-            answer.code, answer.body, time.monotonic() - began, retry_after=answer.retry_after
-        )
+    seconds = time.monotonic() - began
     if request.ran_out:
         said = f"There was no answer within {TOTAL_SECONDS:g} seconds."
-    return Answer(error=said[:300], seconds=time.monotonic() - began)
+    if said:
+        return Answer(error=said[:300], seconds=seconds)
+    return replace(answer, seconds=seconds)
 
 
 @cache

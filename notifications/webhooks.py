@@ -38,6 +38,9 @@ from notifications.webhook_letters import DISABLED
 
 log = logging.getLogger(__name__)
 
+VERSION_DATE = "2026-10-15-1"
+"""The version of the shapes that are sent, as the API counts them."""
+
 EVENTS: Mapping[str, str] = {
     "resolution_center_case.created": "A buyer has opened a case",
     "resolution_center_case.updated": "Something happened in a case",
@@ -396,7 +399,7 @@ def envelope(
     told = {
         "id": message_id,
         "api_version": "v1",
-        "api_version_date": endpoint.api_version_date or None,
+        "api_version_date": endpoint.api_version_date or VERSION_DATE,
         "type": kind,
         "timestamp": happened_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "account_id": endpoint.company.public_id,
@@ -501,7 +504,7 @@ def _is_unwell(endpoint_pk: int, *, first: bool, given_up: bool) -> None:
     given: dict[str, Any] = {"last_failure_at": now} if given_up else {}
     WebhookEndpoint.objects.filter(pk=endpoint_pk).update(
         failing_since=Coalesce("failing_since", now),
-        consecutive_failures=F("consecutive_failures") + first,
+        consecutive_failures=F("consecutive_failures") + int(first),
         **given,
     )
     disabled = WebhookEndpoint.objects.filter(

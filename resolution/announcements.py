@@ -5,7 +5,7 @@ before the step and after it. How it is shown to the outside is made in `api/` w
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from marketplace import clock
@@ -28,8 +28,12 @@ LATELY = timedelta(days=7)
 
 
 def standing(case: Case) -> Mapping[str, Any] | None:
-    """How a case stands at this moment; None when nobody listens."""
-    return {name: getattr(case, name) for name in STANDING} if case.heard else None
+    """How a case stands at this moment, for JSON; None when nobody listens."""
+    if not case.heard:
+        return None
+    columns = ((name, getattr(case, name)) for name in STANDING)
+    # To the microsecond, as the API shows it; Django's encoder would cut it to milliseconds.
+    return {n: v.isoformat() if isinstance(v, datetime) else v for n, v in columns}
 
 
 def of_step(
