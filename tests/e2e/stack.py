@@ -93,7 +93,7 @@ class Stack:
                 mail = message_from_bytes(file.read_bytes(), policy=modern)
                 text = mail.get_body(("plain",))
                 leads_there = text and f"/cases/{case}/" in text.get_content()
-                if leads_there and mail["X-Envelope-To"] == recipient:
+                if leads_there and str(mail["X-Envelope-To"]) == recipient:
                     found.append(str(mail["Subject"]))
             if len(found) >= at_least or time.monotonic() > deadline:
                 return found
