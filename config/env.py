@@ -54,6 +54,15 @@ class Env:
             )
         return int(value)
 
+    def wholes(self, name: str, default: list[int], *, least: int = 0) -> list[int]:
+        """Whole numbers separated by commas, the largest first."""
+        parts = self.names(name, [str(number) for number in default])
+        if not all(part.isascii() and part.isdigit() and int(part) >= least for part in parts):
+            raise ImproperlyConfigured(
+                f"{name} must be whole numbers of at least {least}, like 3, 1; not {parts!r}."
+            )
+        return sorted({int(part) for part in parts}, reverse=True)
+
     def amounts(self, name: str, default: str) -> dict[str, int]:
         """Whole units by currency, written `USD 250, JPY 37500`; a plain number is in USD."""
         found: dict[str, int] = {}

@@ -53,6 +53,7 @@ RESPONSE_DAYS = env.whole("RESPONSE_DAYS", 7, least=1)
 FILING_DAYS = env.whole("FILING_DAYS", 30, least=1)
 APPEAL_DAYS = env.whole("APPEAL_DAYS", 7, least=1)
 STAFF_TARGET_DAYS = env.whole("STAFF_TARGET_DAYS", 2, least=1)  # business days
+REMINDER_DAYS = env.wholes("REMINDER_DAYS", [3, 1], least=1)  # before a deadline
 MAX_INFO_REQUESTS = env.whole("MAX_INFO_REQUESTS", 3)
 MAX_FILES = env.whole("MAX_FILES", 3)
 MAX_FILE_BYTES = env.whole("MAX_FILE_BYTES", 25 * 2**20, least=1)
@@ -198,6 +199,8 @@ DEFAULT_FROM_EMAIL = env.text(
     else f"{PLATFORM_NAME} <no-reply@resolution.example>",
 )
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+# Signs what the mail service reports of bounces and complaints; without it, it cannot report.
+EMAIL_WEBHOOK_SECRET = env.text("EMAIL_WEBHOOK_SECRET", "")
 
 # Parts
 

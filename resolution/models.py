@@ -320,3 +320,18 @@ class Rule(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ReminderMark(models.Model):
+    """How far the deadlines that lie so many days ahead have been looked through for reminders.
+
+    The place is a deadline and, among cases that share it, the last case. Whoever reminds holds the
+    row, so each deadline is come past once, and no case carries a date for it.
+    """
+
+    days = models.PositiveSmallIntegerField(primary_key=True)
+    due_at = models.DateTimeField()
+    case_id = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.days} days before"
