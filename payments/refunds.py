@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
 from marketplace import clock
@@ -149,6 +149,11 @@ def due(limit: int = 200) -> list[int]:
         .order_by("next_attempt_at")
         .values_list("pk", flat=True)[:limit]
     )
+
+
+def try_now(refunds: QuerySet[Refund]) -> int:
+    """Let refunds that wait be tried at the next sweep; answer how many there were."""
+    return refunds.filter(state__in=Refund.IN_FLIGHT).update(next_attempt_at=timezone.now())
 
 
 def send(refund_id: int) -> Refund | None:

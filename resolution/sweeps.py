@@ -88,6 +88,8 @@ def notice_refund(case_id: int) -> None:
             "currency": case.currency,
             "way_back": case.payment.way_back,
         }
+        if step == "refund_failed":
+            facts["failure"] = case.refund.failure_message or case.refund.failure_code
         try:
             take_step(case, step, SYSTEM, facts=facts, seen_version=case.version)
         except CaseChanged:

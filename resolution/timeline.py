@@ -484,9 +484,8 @@ class _Told:
 
     def _refund_failed(self) -> Entry:
         text = f"{platform()} is looking into it."
-        if self.reader == STAFF and self.case.refund:
-            failed = self.case.refund
-            text = failed.failure_message or failed.failure_code or text
+        if self.reader == STAFF:
+            text = self.data.get("failure") or text
         return self._money("The refund didn’t go through.", text, tone="bad", icon="alert")
 
     def _money(self, strong: str, text: str, *, tone: str = "calm", icon: str = "refund") -> Entry:

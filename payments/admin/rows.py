@@ -124,11 +124,11 @@ class RefundAdmin(ReadOnlyAdmin):
     )
     list_display = ("public_id", "sum", "state", "of", "provider_id", "attempts", "created_at")
     list_select_related = ("payment",)
-    list_filter = ("state", "elsewhere")
+    list_filter = ("state", "elsewhere", "alert")
     fields = (
         "public_id", "of", "sum", "state", "elsewhere", "cause", "key", "generation", "provider_id",
-        "failure_code", "failure_message", "attempts", "next_attempt_at", "first_sent_at",
-        "in_doubt_since", "created_at", "settled_at",
+        "failure_code", "failure_message", "trouble", "alert", "attempts", "next_attempt_at",
+        "first_sent_at", "in_doubt_since", "created_at", "settled_at",
     )  # fmt: skip
 
     @admin.display(description="amount")

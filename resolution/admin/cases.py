@@ -22,11 +22,13 @@ from django.utils.functional import cached_property
 
 from marketplace import clock
 from marketplace.admin import ReadOnlyAdmin
+from marketplace.doorbell import ring
 from marketplace.models import User
+from payments import refunds
 from payments.money import currency_symbol, format_money, limit_in
 from resolution import cases, timeline, words
 from resolution.actors import as_staff
-from resolution.admin import queue, record
+from resolution.admin import money, queue, record
 from resolution.cases import CaseChanged, NotAllowed, StepRefused
 from resolution.forms.decisions import (
     ApproveForm,
@@ -87,6 +89,8 @@ class CaseAdmin(ReadOnlyAdmin):
         return [
             at("", self.queue, "changelist"),
             at("take-next/", self.take_next, "take_next"),
+            at("money/", self.money, "money"),
+            at("money/try-again/", self.try_again, "money_try_again"),
             at("<str:public_id>/change/", self.page, "change"),
             at("<str:public_id>/assign/", self.assign, "assign"),
             at("<str:public_id>/<slug:act>/", self.act, "act"),
@@ -129,6 +133,40 @@ class CaseAdmin(ReadOnlyAdmin):
             return redirect("admin:resolution_case_changelist")
         messages.success(request, "It’s yours.")
         return _to(case)
+
+    # ── Money ─────────────────────────────────────────────────────────────────────────────────────
+
+    def money(self, request: HttpRequest) -> HttpResponse:
+        """Everything about money that waits for somebody here."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        user = self._member(request)
+        tasks = [
+            money.failed(user), money.proposed(user), money.waiting(), money.differing(),
+            money.slow(),
+        ]  # fmt: skip
+        return self._respond(
+            request,
+            "money.html",
+            title="Money tasks",
+            crumbs=[("Cases", reverse("admin:resolution_case_changelist")), ("Money tasks", "")],
+            groups=[group for group in tasks if group.count],
+            count=sum(group.count for group in tasks if group.id != "slow"),
+            stuck_events=money.stuck_events(),
+            is_finance=user.staff_role == User.StaffRole.FINANCE,
+        )
+
+    def try_again(self, request: HttpRequest) -> HttpResponse:
+        """Let the refunds that wait for us be tried now, because their cause is mended."""
+        user = self._member(request)
+        if request.method == "POST":
+            if user.staff_role != User.StaffRole.FINANCE:
+                raise PermissionDenied("Only finance let refunds be tried.")
+            count = refunds.try_now(money.kept_waiting())
+            ring("resolution.tasks.sweep_refunds")
+            plural = "" if count == 1 else "s"
+            messages.success(request, f"{count} refund{plural} will be tried within half a minute.")
+        return redirect("admin:resolution_case_money")
 
     # ── One case ──────────────────────────────────────────────────────────────────────────────────
 

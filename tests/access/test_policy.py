@@ -120,6 +120,10 @@ GET  admin:*_creditaccount_settle approve | in   in   in   in   in   in   in   i
 POST admin:*_creditaccount_settle approve | in   in   in   in   in   in   in   in   403  back done
 GET  admin:*_creditaccount_settle decline | in   in   in   in   in   in   in   in   back back back
 POST admin:*_creditaccount_settle decline | in   in   in   in   in   in   in   in   403  done done
+GET  admin:*_case_money               | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:*_case_money               | in   in   in   in   in   in   in   in   405  405  405
+GET  admin:*_case_money_try_again     | in   in   in   in   in   in   in   in   back back back
+POST admin:*_case_money_try_again     | in   in   in   in   in   in   in   in   403  back back
 POST admin:*_case_changelist          | in   in   in   in   in   in   in   in   405  405  405
 POST admin:*_case_change              | in   in   in   in   in   in   in   in   405  405  405
 GET  admin:*_changelist               | in   in   in   in   in   in   in   in   ok   ok   ok
