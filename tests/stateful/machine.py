@@ -17,7 +17,7 @@ from payments.tasks import handle_events
 from resolution import tasks
 from resolution.lifecycle import Lifecycle
 from resolution.models import Case
-from resolution.terms import Party, Verdict
+from resolution.terms import Party, Remedy, Verdict
 from tests.stateful.world import Killed, World, interrupted
 
 PAID = [
@@ -101,7 +101,7 @@ class Marketplace(RuleBasedStateMachine):
     ) -> dict[str, Any]:
         """What comes with a decision or a proposal; what is proposed is often what is decided."""
         if step in ("decide", "decide_final", "decide_final_alone") and case.proposed_step:
-            return {"verdict": Verdict(case.proposed_remedy, case.proposed_minor)}
+            return {"verdict": Verdict(Remedy(case.proposed_remedy), case.proposed_minor)}
         if step in ("decide", "decide_final", "decide_final_alone"):
             return {"verdict": self.world.award(share, remedy, at)}
         if step == "propose" and case.money == "failed":
@@ -127,7 +127,7 @@ class Marketplace(RuleBasedStateMachine):
         due = sorted(refunds.due(), reverse=backwards)
         self.world.send(due * times)
 
-    @precondition(lambda self: refunds.due())
+    @precondition(lambda self: bool(refunds.due()))
     @rule(choice=number, end=st.sampled_from(["before", "after"]), what=st.sampled_from(
         ["killed", "overtaken", "bank", "told", "withdrawn"]))  # fmt: skip
     def a_refund_is_sent_while_something_happens(self, choice: int, end: str, what: str) -> None:
@@ -170,7 +170,7 @@ class Marketplace(RuleBasedStateMachine):
 
     # ── Letters of the providers ──────────────────────────────────────────────────────────────────
 
-    @precondition(lambda self: self.world.collect())
+    @precondition(lambda self: bool(self.world.collect()))
     @rule(choices=st.lists(st.tuples(number, st.integers(0, 2)), min_size=1, max_size=4))
     def letters_come(self, choices: list[tuple[int, int]]) -> None:
         """In any order, twice, or never."""
