@@ -163,7 +163,12 @@
     if (event.detail.target.id === "case") lastSeen = entries().at(-1)?.id ?? "";
     if (event.detail.target.matches("[data-earlier]")) {
       const next = event.detail.target.nextElementSibling;
-      setTimeout(() => focusOn(next?.previousElementSibling, { preventScroll: true }));
+      const top = next?.getBoundingClientRect().top;
+      setTimeout(() => {
+        if (!next) return;
+        focusOn(next.previousElementSibling, { preventScroll: true });
+        window.scrollBy(0, next.getBoundingClientRect().top - top);
+      });
     }
   });
   on("htmx:afterSettle", (event) => {

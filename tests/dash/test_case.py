@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from PIL import Image
 
-from marketplace.models import Company, User
+from marketplace.models import Company, Membership, User
 from payments.models import Refund
 from resolution.models import Case
 from resolution.terms import Actor, Party, Remedy, Verdict
@@ -79,6 +79,32 @@ def test_accepting_refunds_once_however_often_it_is_sent(dash: Client, waiting_c
     ] * 2
     assert event.message == "Sorry about that."
     assert Refund.objects.values_list("amount_minor", "state").get() == (6400, "pending")
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_acceptance_ends_the_membership_only_when_asked_to(
+    dash: Client, waiting_case: Case, ends: bool
+) -> None:
+    shown = text_of(dash.get(address(waiting_case)))
+
+    form = typed(waiting_case, "accept", **({"ends_membership": "on"} if ends else {}))
+    dash.post(address(waiting_case, "respond"), form)
+
+    assert "End the membership too" in shown
+    assert "Access to Golden Hour presets ends at once" in shown
+    membership = now_at(waiting_case).payment.membership
+    assert membership
+    assert membership.status == ("ended" if ends else "active")
+
+
+def test_a_membership_that_is_over_cannot_be_ended(dash: Client, waiting_case: Case) -> None:
+    Membership.objects.update(status="ended")
+
+    shown = text_of(dash.get(address(waiting_case)))
+    dash.post(address(waiting_case, "respond"), typed(waiting_case, "accept", ends_membership="on"))
+
+    assert "End the membership too" not in shown
+    assert "membership_ended" not in waiting_case.events.get(step="accept").data
 
 
 def test_denying_takes_a_reason_and_files(dash: Client, waiting_case: Case) -> None:

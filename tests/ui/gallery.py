@@ -67,6 +67,11 @@ class Respond(forms.Form):
     accept_message = forms.CharField(
         label="Message to Theo", required=False, widget=forms.Textarea, max_length=4000
     )
+    ends_membership = forms.BooleanField(
+        label="End the membership too",
+        required=False,
+        help_text="Access to Sideproject Club Pro ends at once.",
+    )
     request_info_message = forms.CharField(
         label="What do you need to know?",
         help_text="Ask for one thing you need to decide. Theo gets 7 days to answer.",
@@ -128,6 +133,8 @@ KEPT_FILES = [
         "kind": "image",
         "size": 421_000,
         "note": "uploaded",
+        "thumb": "/static/img/favicon.svg",
+        "upload": "att_1",
         "remove_name": "remove_file",
         "remove_value": "1",
     },
@@ -305,6 +312,9 @@ def composer(form: forms.Form | None = None) -> dict[str, Any]:
         "left": "Up to 3 with this answer",
         "max_files": 3,
         "max_bytes": 25 * 2**20,
+        "upload_href": "/ui/uploads/",
+        "draft_href": "/ui/draft/",
+        "draft_note": "From July 14, 9:40 AM. Not sent yet.",
         "secondary": [("accept", "Close the case without a refund")],
     }
 
@@ -323,6 +333,9 @@ def respond(form: forms.Form | None = None) -> dict[str, Any]:
         ],
         "accept_note_lead": "$79.00 leaves your balance today",
         "accept_note": "and goes back to Theo’s Mastercard. You can’t undo a refund.",
+        "keeps_note": "Theo keeps access to Sideproject Club Pro.",
+        "ends_note": "Theo’s membership ends at once.",
+        "draft_href": "/ui/draft/",
         "accept_button": "Refund $79.00 and close",
         "left": "Up to 3 files that show your side",
     }
@@ -418,6 +431,11 @@ def hub_case(request: HttpRequest | None = None, **more: Any) -> str:
             "earlier": {"href": "#all", "label": "Show 4 earlier entries, June 30 to July 2"},
             "entries": entries(),
             "composer": composer(),
+            "unsent": [{"text": "My answer to the\nfirst question.", "discard_href": "#discard"}],
+            "withdraw_href": "#withdraw",
+            "page_href": "#page",
+            "live_href": "/ui-live/",
+            "seconds": 1,
             **more,
         },
     )
@@ -613,8 +631,15 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse(SHOWN[name](request))
 
 
+def live(request: HttpRequest) -> HttpResponse:
+    """What an open page hears after a second."""
+    context = {"live_href": "/ui-live/", "seconds": 60, "told": True, "messages_count": 1}
+    return HttpResponse(render_to_string("rc/_news.html", context | {"page_href": "#page"}))
+
+
 urlpatterns = [
     path("ui/<name>/", show),
+    path("ui-live/", live),
     path("login/", auth.LoginView.as_view(), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("password-reset/", auth.PasswordResetView.as_view(), name="password_reset"),

@@ -151,6 +151,18 @@ def test_characters_are_counted(live_server, look):
     assert page.locator("[data-counter]").inner_text() == "20 of 4,000 characters"
 
 
+def test_news_is_a_link_that_moves_nothing(live_server, look):
+    page = look(f"{live_server.url}/ui/hub-case/", 390, "dark")
+    before = page.evaluate("[scrollY, document.documentElement.scrollHeight]")
+
+    page.get_by_role("link", name="Show 1 new message").wait_for()
+    save_picture(page, "hub-case-news")
+
+    assert page.evaluate("[scrollY, document.documentElement.scrollHeight]") == before
+    assert violations(page, all_rules=False) == []
+    assert page.complaints == []
+
+
 def test_a_form_is_sent_once(live_server, look):
     page = look(f"{live_server.url}/ui/hub-case/", 1280, "light")
     sent: list[str] = []
