@@ -3,18 +3,20 @@
 The one act here is to settle a discrepancy, which moves none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from marketplace import clock
 from marketplace.admin import Looked, ReadOnlyAdmin, handles_money, link_to
+from marketplace.doorbell import ring
 from payments.models import (
     CreditEntry,
     CreditTransfer,
@@ -24,6 +26,12 @@ from payments.models import (
     Refund,
 )
 from payments.money import format_money
+
+
+def case_of(payment: Payment) -> SafeString:
+    """A link to where the case of a payment is found: payments know no cases."""
+    queue = reverse("admin:resolution_case_changelist")
+    return format_html('<a href="{}?q={}">See its case, if any</a>', queue, payment.public_id)
 
 
 class RefundsOfPayment(Looked):
@@ -69,8 +77,7 @@ class PaymentAdmin(ReadOnlyAdmin):
 
     @admin.display(description="case")
     def case(self, payment: Payment) -> SafeString:
-        queue = reverse("admin:resolution_case_changelist")
-        return format_html('<a href="{}?q={}">See its case, if any</a>', queue, payment.public_id)
+        return case_of(payment)
 
     @admin.display(description="buyer")
     def paid_by(self, payment: Payment) -> SafeString | str:
@@ -141,13 +148,26 @@ class RefundAdmin(ReadOnlyAdmin):
 
 
 class Standing(admin.SimpleListFilter):
-    """Which discrepancies are still to be looked into."""
+    """Which discrepancies are shown: those still to be looked into, unless asked otherwise."""
 
     title = "standing"
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Open"), ("settled", "Settled"), ("gone", "Gone by itself")]
+        return [
+            ("open", "Open"), ("settled", "Settled"), ("gone", "Gone by itself"), ("all", "All"),
+        ]  # fmt: skip
+
+    def value(self) -> str:
+        return str(super().value() or "open")
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        for value, label in self.lookup_choices:
+            yield {
+                "selected": self.value() == value,
+                "query_string": changelist.get_query_string({self.parameter_name: value}),
+                "display": label,
+            }
 
     def queryset(
         self, request: HttpRequest, queryset: "QuerySet[Discrepancy]"
@@ -159,6 +179,26 @@ class Standing(admin.SimpleListFilter):
         if self.value() == "gone":
             return queryset.filter(settled_at=None).exclude(gone_at=None)
         return queryset
+
+
+Kind = Discrepancy.Kind
+ADVICE: Mapping[str, str] = {
+    Kind.NO_ROOM: "The buyer may have been paid twice: here, and by whoever refunded at the "
+    "provider. Talk to them, recover the money or write it off, and note what was done.",
+    Kind.ENDED_HERE: "The money moved after all. Do not pay again: mark the case’s refund as paid "
+    "by hand with the provider’s id as the reference, and note it.",
+    Kind.TWICE: "Both are counted, and the buyer has too much. Recover it or write it off, and "
+    "tell the developers: this should not be possible.",
+    Kind.TERMS: "Compare the two by hand in the provider’s dashboard, and note which is right.",
+    Kind.MISSING: "Look the refund up in the provider’s dashboard. If it is not there either, ask "
+    "the provider before anybody pays again.",
+    Kind.SUMS: "Rows were changed by hand. Find out by whom; the refunds are what counts.",
+    Kind.PAID_TWICE: "The bank took what was given back already. Dispute the chargeback in the "
+    "provider’s dashboard, with the refund as evidence.",
+    Kind.OVERTAKEN: "The buyer has the money from the bank, and the refund was never sent: nothing "
+    "is to be paid. See that the case tells it right, and note that you have seen it.",
+}
+"""What finance do about each kind."""
 
 
 @admin.register(Discrepancy)
@@ -174,9 +214,24 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
     list_select_related = ("payment",)
     list_filter = (Standing, "kind")
     fields = (
-        "kind", "detail", "of", "reference", "found_at", "gone_at", "note", "settled_by",
-        "settled_at",
+        "kind", "detail", "advice", "of", "case", "reference", "found_at", "gone_at", "note",
+        "settled_by", "settled_at",
     )  # fmt: skip
+
+    def get_urls(self) -> list[Any]:
+        again = self.admin_site.admin_view(self.look_again)
+        return [
+            path("<int:pk>/look-again/", again, name="payments_discrepancy_look_again"),
+            *super().get_urls(),
+        ]
+
+    def look_again(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Have the payment compared with its provider once more, now."""
+        row = get_object_or_404(Discrepancy, pk=pk)
+        if request.method == "POST" and self.has_view_permission(request, row):
+            ring("payments.tasks.look_at_payments", [row.payment_id])
+            messages.success(request, "It is being compared. Reload this page in a few seconds.")
+        return redirect("admin:payments_discrepancy_change", pk)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return handles_money(request.user) and (obj is None or obj.is_open)
@@ -198,6 +253,14 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         Discrepancy.objects.filter(pk=obj.pk, settled_at=None).update(
             note=obj.note, settled_by=request.user, settled_at=clock.now()
         )
+
+    @admin.display(description="what to do")
+    def advice(self, row: Discrepancy) -> str:
+        return ADVICE[row.kind]
+
+    @admin.display(description="case")
+    def case(self, row: Discrepancy) -> SafeString:
+        return case_of(row.payment)
 
     @admin.display(description="difference")
     def what(self, row: Discrepancy) -> str:

@@ -85,6 +85,8 @@ GET  admin:<path:object_id>/          | in   in   in   in   in   in   in   in   
 POST admin:<path:object_id>/          | in   in   in   in   in   in   in   in   back back back
 GET  admin:*_send_again               | in   in   in   in   in   in   in   in   back back back
 POST admin:*_send_again               | in   in   in   in   in   in   in   in   back back back
+GET  admin:*_look_again               | in   in   in   in   in   in   in   in   back back back
+POST admin:*_look_again               | in   in   in   in   in   in   in   in   back back back
 GET  admin:*_case_take_next           | in   in   in   in   in   in   in   in   back back back
 POST admin:*_case_take_next           | in   in   in   in   in   in   in   in   done done back
 GET  admin:*_case_assign              | in   in   in   in   in   in   in   in   back back back
@@ -180,6 +182,32 @@ GET  api:list_payments                | 401  401  401  401  401  401  401  401  
 POST api:list_payments                | 405  405  405  405  405  405  405  405  405  405  405
 GET  api:retrieve_payment             | 401  401  401  401  401  401  401  401  401  401  401
 POST api:retrieve_payment             | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:create_file                  | 401  401  401  401  401  401  401  401  401  401  401
+POST api:create_file                  | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:list_files                   | 401  401  401  401  401  401  401  401  401  401  401
+POST api:list_files                   | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:retrieve_file                | 401  401  401  401  401  401  401  401  401  401  401
+POST api:retrieve_file                | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:put_content                  | 405  405  405  405  405  405  405  405  405  405  405
+POST api:put_content                  | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:list_webhooks                | 401  401  401  401  401  401  401  401  401  401  401
+POST api:list_webhooks                | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:create_webhook               | 401  401  401  401  401  401  401  401  401  401  401
+POST api:create_webhook               | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:retrieve_webhook             | 401  401  401  401  401  401  401  401  401  401  401
+POST api:retrieve_webhook             | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:update_webhook               | 401  401  401  401  401  401  401  401  401  401  401
+POST api:update_webhook               | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:delete_webhook               | 401  401  401  401  401  401  401  401  401  401  401
+POST api:delete_webhook               | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:list_deliveries              | 401  401  401  401  401  401  401  401  401  401  401
+POST api:list_deliveries              | 405  405  405  405  405  405  405  405  405  405  405
+GET  api:replay_delivery              | 405  405  405  405  405  405  405  405  405  405  405
+POST api:replay_delivery              | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:replay                       | 405  405  405  405  405  405  405  405  405  405  405
+POST api:replay                       | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:test_webhook                 | 405  405  405  405  405  405  405  405  405  405  405
+POST api:test_webhook                 | 401  401  401  401  401  401  401  401  401  401  401
 GET  api:openapi_json                 | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST api:openapi_json                 | 405  405  405  405  405  405  405  405  405  405  405
 GET  api:docs                         | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
@@ -267,7 +295,7 @@ POST attachment                       | 405  405  405  405  405  405  405  405  
 """
 
 
-STOCK = re.compile(r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again)")
+STOCK = re.compile(r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again|look_again)")
 API_ON_ONE_CASE = {
     "api:retrieve_case", "api:list_events", "api:accept_case", "api:deny_case", "api:request_info",
     "api:reply_to_case", "api:appeal_case", "api:withdraw_case",
@@ -409,6 +437,15 @@ class World:
             "api:download": [self.file.public_id],
             "api:retrieve_refund": ["rfnd_none"],
             "api:retrieve_payment": [self.free.public_id],
+            "api:retrieve_file": ["file_none"],
+            "api:put_content": ["file_none"],
+            "api:retrieve_webhook": ["hook_none"],
+            "api:update_webhook": ["hook_none"],
+            "api:delete_webhook": ["hook_none"],
+            "api:list_deliveries": ["hook_none"],
+            "api:replay_delivery": ["hook_none", "whdel_none"],
+            "api:replay": ["hook_none"],
+            "api:test_webhook": ["hook_none"],
             "hub-membership": [self.membership.public_id],
             "hub-open-case": [self.free.public_id],
             "hub-open-draft": [self.free.public_id],

@@ -5,7 +5,15 @@ from django.test import Client
 from django.urls import reverse
 
 from marketplace.models import User
+from payments import tasks
+from payments.admin.rows import ADVICE
 from payments.models import Discrepancy, Payment
+from tests.payments.conftest import sandbox, sandbox_process
+from tests.payments.test_refunds import paid
+from tests.people import MakePayment
+from tests.sandbox_fixture import SandboxClient
+
+__all__ = ["sandbox", "sandbox_process"]
 
 LIST = "/admin/payments/discrepancy/"
 
@@ -68,8 +76,35 @@ def test_what_was_settled_is_not_settled_again(
 
 
 def test_the_list_shows_what_is_open(at_abes: Client, row: Discrepancy) -> None:
-    found = [at_abes.get(LIST, {"standing": which}) for which in ("open", "settled", "gone")]
+    asked = ({}, {"standing": "open"}, {"standing": "settled"}, {"standing": "gone"})
+    found = [at_abes.get(LIST, query) for query in asked]
 
-    assert [b"re_1" in page.content or b"rfnd_1" in page.content for page in found] == [
-        True, False, False,
-    ]  # fmt: skip
+    assert [b"rfnd_1" in page.content for page in found] == [True, True, False, False]
+
+
+def test_what_was_settled_is_not_in_the_way(at_sams: Client, row: Discrepancy) -> None:
+    at_sams.post(page_of(row), {"note": "Seen."})
+
+    found = [at_sams.get(LIST, query) for query in ({}, {"standing": "all"})]
+
+    assert [b"rfnd_1" in page.content for page in found] == [False, True]
+
+
+def test_each_kind_says_what_to_do(at_abes: Client, row: Discrepancy) -> None:
+    page = at_abes.get(page_of(row)).content.decode()
+
+    assert set(ADVICE) == set(Discrepancy.Kind.values)
+    assert ADVICE["missing"] in page
+
+
+def test_anybody_has_it_compared_again(
+    at_abes: Client, make_payment: MakePayment, sandbox: SandboxClient
+) -> None:
+    payment = paid(make_payment, sandbox)
+    row = Discrepancy.objects.create(payment=payment, kind="sums", detail="It was so.")
+
+    answer = at_abes.post(reverse("admin:payments_discrepancy_look_again", args=[row.pk]))
+    tasks.look_at_payments([payment.pk])
+
+    row.refresh_from_db()
+    assert (answer.status_code, row.is_open) == (302, False)
