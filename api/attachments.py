@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 
 from api.auth import Caller
 from api.errors import ApiError, ErrorOut, not_found
-from api.models import ApiToken
+from api.models import ApiToken, FileUpload
 from api.shapes import AttachmentOut
 from resolution.evidence import PUBLIC_ID, STORAGE_ERRORS
 from resolution.models import Attachment
@@ -33,12 +33,34 @@ class AttachmentIn(Schema):
 
 def uploads_of(caller: Caller, named: Sequence[AttachmentIn]) -> list[str]:
     """The public ids of the uploads that are named, for the form that looks at each of them."""
-    ids = [item.id or item.direct_upload_id or "" for item in named]
+    ids = _of_files(caller, [item.id or item.direct_upload_id or "" for item in named])
     if not all(PUBLIC_ID.fullmatch(i) for i in ids):
         raise ApiError(
             422, "attachment_not_found", "There is no such upload of yours.", param="attachments"
         )
     return ids
+
+
+def _of_files(caller: Caller, ids: Sequence[str]) -> list[str]:
+    """The same ids, where those of files that the caller announced are of what became of them."""
+    named = [one for one in ids if one.startswith("file_")]
+    if not named:
+        return list(ids)
+    uploads = {
+        upload.public_id: upload
+        for upload in FileUpload.objects.filter(
+            user=caller.user, public_id__in=named
+        ).select_related("attachment")
+    }
+    for upload in uploads.values():
+        if upload.attachment is None:
+            raise ApiError(
+                422, "file_not_ready", f"“{upload.filename}” has no bytes yet.", param="attachments"
+            )
+    of_files = {
+        name: upload.attachment.public_id for name, upload in uploads.items() if upload.attachment
+    }
+    return [of_files.get(one, one) for one in ids]
 
 
 def attachment_out(attachment: Attachment, token: ApiToken) -> AttachmentOut:

@@ -18,6 +18,7 @@ from api.errors import ApiError
 from api.models import KeptAnswer
 
 KEPT = timedelta(hours=24)
+ANSWERED_BY_NOW = timedelta(minutes=2)
 HEADER = "Idempotency-Key"
 LONGEST = 255
 
@@ -32,17 +33,10 @@ def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(view)
     def once(request: ApiRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        key = request.headers.get(HEADER)
+        key = _key_of(request)
         with transaction.atomic():
             if key is None:
                 return _response(*_told(view(request, *args, **kwargs)))
-            if not 0 < len(key) <= LONGEST or not (key.isascii() and key.isprintable()):
-                raise ApiError(
-                    400,
-                    "parameter_invalid",
-                    f"An idempotency key is 1 to {LONGEST} printable ASCII characters.",
-                    param=HEADER,
-                )
             kept = _claim(request, key)
             if kept is None:
                 status, body = _told(view(request, *args, **kwargs))
@@ -50,11 +44,65 @@ def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
                     status=status, body=body
                 )
                 return _response(status, body)
-        response = _response(kept.status, kept.body)
-        response["Idempotent-Replayed"] = "true"
-        return response
+        return _again(kept)
 
     return once
+
+
+def idempotent_call(view: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a view that talks to somebody else, which no transaction may wait for.
+
+    The key is taken and committed first, and the answer kept after. A repeat in between is refused
+    with 409; one that comes long after a process died in between acts once more.
+    """
+
+    @wraps(view)
+    def once(request: ApiRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        key = _key_of(request)
+        if key is None:
+            return _response(*_told(view(request, *args, **kwargs)))
+        mine = KeptAnswer.objects.filter(token=request.auth.token, key=key)
+        mine.filter(status=0, created_at__lte=timezone.now() - ANSWERED_BY_NOW).delete()
+        with transaction.atomic():
+            kept = _claim(request, key)
+        if kept is not None and kept.status == 0:
+            raise ApiError(
+                409,
+                "idempotency_key_in_use",
+                "The first request with this key is still being worked on. Try again in a minute.",
+                param=HEADER,
+            )
+        if kept is not None:
+            return _again(kept)
+        try:
+            status, body = _told(view(request, *args, **kwargs))
+        except BaseException:
+            mine.delete()
+            raise
+        mine.update(status=status, body=body)
+        return _response(status, body)
+
+    return once
+
+
+def _key_of(request: ApiRequest) -> str | None:
+    key = request.headers.get(HEADER)
+    if key is None:
+        return None
+    if not 0 < len(key) <= LONGEST or not (key.isascii() and key.isprintable()):
+        raise ApiError(
+            400,
+            "parameter_invalid",
+            f"An idempotency key is 1 to {LONGEST} printable ASCII characters.",
+            param=HEADER,
+        )
+    return key
+
+
+def _again(kept: KeptAnswer) -> HttpResponse:
+    response = _response(kept.status, kept.body)
+    response["Idempotent-Replayed"] = "true"
+    return response
 
 
 def _claim(request: ApiRequest, key: str) -> KeptAnswer | None:

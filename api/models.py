@@ -1,4 +1,4 @@
-"""Tokens that programs sign in with, and the answers kept for requests that are sent twice."""
+"""Tokens that programs sign in with, answers kept for requests that are sent twice, and uploads."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from marketplace.models import Company, User
 from marketplace.public_ids import PublicIdField
+from resolution.models import Attachment
 
 
 class ApiToken(models.Model):
@@ -70,3 +71,39 @@ class KeptAnswer(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class FileUpload(models.Model):
+    """A file that was announced, and whether its bytes have come.
+
+    Once they have and are good it is the `attachment`, which any act can send. An attachment that
+    nobody sends is removed after a day, and this row with it.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Waiting for the bytes"
+        PROCESSING = "processing", "Being looked at"
+        READY = "ready", "Ready"
+        FAILED = "failed", "Not taken"
+
+    public_id = PublicIdField("file_")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    filename = models.CharField(max_length=120)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    attachment = models.OneToOneField(
+        Attachment, on_delete=models.CASCADE, related_name="upload", null=True
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(state="ready", attachment__isnull=False)
+                | ~models.Q(state="ready") & models.Q(attachment__isnull=True),
+                name="upload_ready_has_its_file",
+            ),
+        )
+        indexes = (models.Index(fields=["created_at"], name="upload_by_age"),)
+
+    def __str__(self) -> str:
+        return self.filename

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from api import announced, idempotency
+from api import announced, files, idempotency
 from notifications import webhooks
 
 ROUNDS = 4  # of half a minute each: well within what a task may take
@@ -10,8 +10,9 @@ ROUNDS = 4  # of half a minute each: well within what a task may take
 
 @shared_task
 def sweep_answers() -> None:
-    """Remove the answers that are no longer given again."""
+    """Remove the answers that are no longer given again, and files that never came."""
     idempotency.forget_old_answers()
+    files.forget_unused()
 
 
 @shared_task

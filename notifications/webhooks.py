@@ -440,6 +440,8 @@ def _held(delivery: WebhookDelivery, token: uuid.UUID) -> "QuerySet[WebhookDeliv
 def _settle(delivery: WebhookDelivery, token: uuid.UUID, answer: outgoing.Answer) -> None:
     """Write down an attempt, what becomes of its message, and how the endpoint is doing."""
     with transaction.atomic(durable=True):
+        if not _still_there(delivery.endpoint_id):
+            return
         _log(delivery.endpoint, delivery, delivery.body, answer, number=delivery.attempts)
         if answer.ok:
             held = _held(delivery, token)
@@ -449,6 +451,12 @@ def _settle(delivery: WebhookDelivery, token: uuid.UUID, answer: outgoing.Answer
         why = answer.error or f"It answered {answer.code}."
         given_up = _try_again(delivery, token, why, answer.retry_after)
         _is_unwell(delivery.endpoint_id, first=delivery.attempts == 1, given_up=given_up)
+
+
+def _still_there(endpoint_pk: int) -> bool:
+    """Whether the endpoint was not deleted while it was talked to; it stays until the commit."""
+    rows = WebhookEndpoint.objects.select_for_update(no_key=True).filter(pk=endpoint_pk)
+    return bool(rows.values_list("pk").first())
 
 
 def _log(
@@ -561,7 +569,10 @@ def send_test(
     message_id = new_public_id("msg_")
     body = envelope(endpoint, message_id, kind, clock.now(), content)
     answer = _send(endpoint, message_id, body)
-    return _log(endpoint, None, body, answer, kind=kind), _said(answer)
+    with transaction.atomic():
+        if not _still_there(endpoint.pk):
+            raise WebhookRefused("This webhook was deleted.", "id")
+        return _log(endpoint, None, body, answer, kind=kind), _said(answer)
 
 
 def replay_attempt(
@@ -580,14 +591,18 @@ def replay_attempt(
         message_id = new_public_id("msg_")
         body = _under_another_id(body, message_id)
     answer = _send(endpoint, message_id, body)
-    delivery = attempt.delivery
-    number = delivery.log.count() + 1 if delivery else attempt.number + 1
-    logged = _log(
-        endpoint, delivery, body, answer, number=number, replayed_from=attempt.pk, kind=attempt.type
-    )
-    if answer.ok:
-        _is_well(endpoint.pk)
-        if delivery:
+    with transaction.atomic():
+        if not _still_there(endpoint.pk):
+            raise WebhookRefused("This webhook was deleted.", "id")
+        delivery = attempt.delivery
+        number = delivery.log.count() + 1 if delivery else attempt.number + 1
+        logged = _log(
+            endpoint, delivery, body, answer,
+            number=number, replayed_from=attempt.pk, kind=attempt.type,
+        )  # fmt: skip
+        if answer.ok:
+            _is_well(endpoint.pk)
+        if answer.ok and delivery:
             waiting = WebhookDelivery.objects.filter(
                 pk=delivery.pk, state__in=(PENDING, DEAD), body=body
             )
