@@ -218,6 +218,11 @@ class ProviderEvent(models.Model):
     event_id = models.CharField(max_length=255, help_text="The provider's.")
     type = models.CharField(max_length=100)
     payload = models.TextField(help_text="JSON, as it was signed.")
+    charge = models.CharField(
+        max_length=80,
+        blank=True,
+        help_text="The provider's, where the event is about a single one.",
+    )
     received_at = models.DateTimeField(default=timezone.now, editable=False)
     processed_at = models.DateTimeField(null=True, blank=True)
     attempts = models.PositiveIntegerField(default=0)
@@ -233,6 +238,11 @@ class ProviderEvent(models.Model):
                 fields=["next_attempt_at"],
                 condition=Q(processed_at__isnull=True),
                 name="provider_event_to_do",
+            ),
+            models.Index(
+                fields=["charge"],
+                condition=Q(processed_at__isnull=True) & ~Q(charge=""),
+                name="provider_event_of_charge",
             ),
         )
 

@@ -22,6 +22,9 @@ from payments.models import Payment, ProviderEvent
 LARGEST = 512 * 1024
 """Bytes of an event; the providers' own are a fraction of that."""
 
+LONGEST_NAME = 80
+"""Letters of a charge's name, as payments keep it."""
+
 LEASE = timedelta(minutes=5)
 PRUNED_AT_ONCE = 5000
 LONGEST_PAUSE = timedelta(minutes=30)
@@ -51,10 +54,9 @@ def take_in(provider: str, body: bytes, headers: Mapping[str, str]) -> None:
         raise Malformed("An event is not that large.")
     signatures.check(provider, body, headers)
     event_id, kind, text = _read(provider, body)
-    ProviderEvent.objects.bulk_create(
-        [ProviderEvent(provider=provider, event_id=event_id, type=kind, payload=text)],
-        ignore_conflicts=True,
-    )
+    event = ProviderEvent(provider=provider, event_id=event_id, type=kind, payload=text)
+    event.charge = _charge_of(event)
+    ProviderEvent.objects.bulk_create([event], ignore_conflicts=True)
     failpoint("event.stored")
 
 
@@ -86,7 +88,9 @@ def due(limit: int = 200) -> list[int]:
 def handle(event_pk: int) -> None:
     """Look at the payments that an event is about. Safe to call at any time, any number of times.
 
-    When the provider cannot be asked, the event waits and says why.
+    One look answers every event of the same charge that was stored before it: however many come,
+    and however often, they cost one. When the provider cannot be asked, the event waits and says
+    why.
     """
     now = timezone.now()
     mine = ProviderEvent.objects.filter(pk=event_pk, processed_at=None)
@@ -97,8 +101,12 @@ def handle(event_pk: int) -> None:
         return
     failpoint("event.claimed")
     event = ProviderEvent.objects.get(pk=event_pk)
+    waiting = ProviderEvent.objects.filter(processed_at=None)
+    of_charge = waiting.filter(provider=event.provider, charge=event.charge).exclude(charge="")
+    answered = {event_pk, *of_charge.values_list("pk", flat=True)}
+    payments = list(payments_named(event))
     try:
-        for payment in payments_named(event):
+        for payment in payments:
             reconciliation.look(payment.pk)
     except GatewayError as trouble:
         pause = min(LONGEST_PAUSE, timedelta(seconds=2 ** min(event.attempts, 11)))
@@ -106,7 +114,8 @@ def handle(event_pk: int) -> None:
         mine.update(error=trouble.message, next_attempt_at=timezone.now() + pause)
     else:
         failpoint("event.looked")
-        mine.update(error="", processed_at=timezone.now())
+        seen_to = waiting.filter(pk__in=answered) if payments else mine
+        seen_to.update(error="", processed_at=timezone.now())
 
 
 def prune() -> int:
@@ -124,16 +133,40 @@ def prune() -> int:
 
 def payments_named(event: ProviderEvent) -> Iterable[Payment]:
     """The payments of ours that an event about money is about; none when it is not."""
-    if not event.type.startswith(ABOUT_MONEY[event.provider]):
-        return []
-    said = json.loads(event.payload)
-    about = (said.get("data") or {}).get("object") if "data" in said else said.get("resource")
-    if not isinstance(about, dict):
+    about = _object_of(event)
+    if about is None:
         return []
     named = {name for name in _names_in(about) if isinstance(name, str) and "\0" not in name}
     return Payment.objects.filter(processor=event.provider).filter(
         Q(charge_id__in=named) | Q(refunds__provider_id__in=named)
     ).distinct()  # fmt: skip
+
+
+def _object_of(event: ProviderEvent) -> Mapping[str, Any] | None:
+    """What an event about money is about, as the provider has written it; None for other events."""
+    if not event.type.startswith(ABOUT_MONEY[event.provider]):
+        return None
+    said = json.loads(event.payload)
+    held = said.get("data") if event.provider == "stripe" else said
+    about = (held if isinstance(held, dict) else {}).get(
+        "object" if event.provider == "stripe" else "resource"
+    )
+    return about if isinstance(about, dict) else None
+
+
+def _charge_of(event: ProviderEvent) -> str:
+    """The charge, capture or sale that an event is about; empty when it names none or several."""
+    about = _object_of(event)
+    if about is None:
+        return ""
+    if event.provider == "stripe":
+        held = about.get("id") if about.get("object") == "charge" else about.get("charge")
+        named = [held.get("id") if isinstance(held, dict) else held]
+    else:
+        named = [*_disputed(about), *_ups(about), about.get("sale_id")]
+    names = {name for name in named if isinstance(name, str)}
+    name = names.pop() if len(names) == 1 else ""
+    return name if len(name) <= LONGEST_NAME and name.isprintable() else ""
 
 
 def _names_in(about: Mapping[str, Any]) -> Iterator[object]:
@@ -143,8 +176,22 @@ def _names_in(about: Mapping[str, Any]) -> Iterator[object]:
     for field in ("charge", "payment_intent"):
         held = about.get(field)
         yield held.get("id") if isinstance(held, dict) else held
-    for link in about.get("links") or []:
-        if link.get("rel") == "up":
+    yield from _ups(about)
+    yield from _disputed(about)
+
+
+def _ups(about: Mapping[str, Any]) -> Iterator[object]:
+    """What PayPal links a refund up to: its capture."""
+    for link in _list(about.get("links")):
+        if isinstance(link, dict) and link.get("rel") == "up":
             yield str(link.get("href", "")).rpartition("/")[2]
-    for transaction in about.get("disputed_transactions") or []:
-        yield transaction.get("seller_transaction_id")
+
+
+def _disputed(about: Mapping[str, Any]) -> Iterator[object]:
+    for transaction in _list(about.get("disputed_transactions")):
+        if isinstance(transaction, dict):
+            yield transaction.get("seller_transaction_id")
+
+
+def _list(held: object) -> list[Any]:
+    return held if isinstance(held, list) else []

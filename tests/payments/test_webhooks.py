@@ -484,14 +484,52 @@ def test_a_body_of_two_megabytes_is_refused(
     assert not ProviderEvent.objects.exists()
 
 
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_one_look_answers_all_events_of_a_charge_that_came_before_it(
+    paid: Callable[..., Payment], sandbox: SandboxClient, listening: str, processor: str
+) -> None:
+    payment, other = paid(processor), paid(processor)
+    sandbox.settle_after(0)
+    for each in (payment, payment, payment, other):
+        sandbox.refund_elsewhere(each.charge_id, 100)
+    count = {"stripe": 12, "paypal": 4}[processor]
+    wait_for(lambda: ProviderEvent.objects.count() == count)
+
+    tasks.handle_events()
+
+    assert (sums(payment), sums(other), webhooks.due()) == ((0, 300), (0, 100), [])
+    assert len(sandbox.calls("dispute.find")) == 2
+    assert sorted(ProviderEvent.objects.values_list("charge", flat=True).distinct()) == sorted(
+        [payment.charge_id, other.charge_id]
+    )
+
+
+def test_an_event_about_several_charges_answers_for_itself_alone(
+    paid: Callable[..., Payment], sandbox: SandboxClient, listening: str
+) -> None:
+    first, second = paid("paypal"), paid("paypal")
+    named = [{"seller_transaction_id": each.charge_id} for each in (first, second)]
+    said = {"disputed_transactions": named}
+    sandbox.dispute(second.charge_id)
+    body = json.dumps({"id": "WH-1", "event_type": "CUSTOMER.DISPUTE.CREATED", "resource": said})
+
+    post(listening, "paypal", body, sandbox)
+    tasks.handle_events()
+
+    second.refresh_from_db()
+    assert second.chargeback == "open"
+    assert ProviderEvent.objects.get(event_id="WH-1").charge == ""
+
+
 def test_odd_events_that_are_signed_do_no_harm(sandbox: SandboxClient, listening: str) -> None:
     odd: list[object] = [None, [], "x", {"charge": {"id": "ch_1"}}, {"charge": 3}, {"id": "a\0b"}]
+    odd += [{"charge": ["a"], "links": 7, "disputed_transactions": {"a": 1}}, {"charge": "a\0b"}]
     for number, about in enumerate(odd):
         post(listening, "stripe", event(f"evt_{number}", about), sandbox)
 
     tasks.handle_events()
 
-    assert ProviderEvent.objects.exclude(processed_at=None).count() == 6
+    assert ProviderEvent.objects.exclude(processed_at=None).count() == 8
 
 
 def test_only_posts_are_answered(listening: str) -> None:
