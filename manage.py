@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-NEEDS_NO_SERVERS = {"check", "collectstatic", "demo_reset", "help", "lifecycle", "makemessages", "openapi"}
+NEEDS_NO_SERVERS = {
+    *("check", "collectstatic", "demo_reset", "help", "lifecycle", "makemessages", "openapi"),
+}
 
 
 def main() -> None:
