@@ -2,9 +2,14 @@
 
 What a message says is made by the caller's `compose` at the moment that it leaves. Nothing is
 locked and no transaction is open while the mail server is talked to: a message is held by a lease,
-and only who holds the lease may settle it. A worker that dies leaves a lease that runs out.
+and only who holds the lease may settle it. A worker that dies leaves a lease that runs out; what
+the server had taken in the worker's last moments may then come again, as the same mail.
+
+Messages of one conversation to one person leave in their order. While one has trouble the later
+ones wait with it, for about half an hour: after that, news matters more than order.
 """
 
+import binascii
 import logging
 import random
 import re
@@ -15,44 +20,66 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from email.header import Header
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
-from django.db import transaction
-from django.db.models import F, Q
+from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
+from django.core.mail.message import sanitize_address
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
+from marketplace import clock
 from marketplace.failpoints import failpoint
+from notifications import preferences
 from notifications.models import Notification
 
 log = logging.getLogger(__name__)
 
 PENDING, SENDING = Notification.State.PENDING, Notification.State.SENDING
-SENT, DEAD = Notification.State.SENT, Notification.State.DEAD
+SENT, DEAD, MUTED = Notification.State.SENT, Notification.State.DEAD, Notification.State.MUTED
 
+BATCH = 200
 LEASE = timedelta(minutes=5)
 RENEW_AFTER_SECONDS = 60
 """How old a lease may be when a message leaves; one message takes less than the rest of it."""
+
+SETTLE_AFTER_SECONDS = 0.05
+"""How long an answer may wait for others to be written down with it."""
 
 MAX_ATTEMPTS = 12
 FIRST_DELAY = timedelta(minutes=2)
 """Doubled after each attempt: the twelfth comes after about three days."""
 
+KEEPS_ORDER = 5
+"""With fewer attempts than these a message holds back the later ones of its conversation."""
+
 NO_SERVER_DELAY = timedelta(seconds=30)
 LONGEST_SUBJECT = 150
 NOTHING_TO_SAY = "There is nothing to say of this any more."
 NEVER_SETTLED = "Its workers ended before they could tell what became of it."
+CLAIMING = 0x6D61696C
+"""Names the lock that workers claim under, one after the other."""
 
 
 @dataclass(frozen=True)
 class Composed:
-    """A message in words: one line of subject, and the same as text and as HTML."""
+    """A message in words: one line of subject, and the same as text and as HTML.
+
+    `group` is what its reader can mute it by, "" when they need it. `stop_href` is the address that
+    does so with one click.
+    """
 
     subject: str
     text: str
     html: str
+    group: str = ""
+    stop_href: str = ""
 
 
 Compose = Callable[[Sequence[Notification]], Mapping[int, Composed | None]]
@@ -66,7 +93,7 @@ class NoServer(Exception):
 # ── What the workers and the staff call ───────────────────────────────────────────────────────────
 
 
-def deliver(compose: Compose, limit: int = 100) -> int:
+def deliver(compose: Compose, limit: int = BATCH) -> int:
     """Send up to `limit` of the messages that are due and answer how many were dealt with.
 
     Each leaves once, however many workers call this at a time. Answers 0 as well when the mail
@@ -78,21 +105,14 @@ def deliver(compose: Compose, limit: int = 100) -> int:
     if not batch:
         return 0
     failpoint("message.claimed")
-    with _Post() as post:
-        words = _compose_each(compose, batch)
-        renewed = time.monotonic()
-        held = {message.pk for message in batch}
-        for message in batch:
-            if time.monotonic() - renewed > RENEW_AFTER_SECONDS:
-                held, renewed = _renew(token), time.monotonic()
-            if message.pk not in held:
-                continue
-            try:
-                _send(post, message, words[message.pk], token)
-            except NoServer as trouble:
-                log.warning("No mail leaves: %s", trouble)
-                _put_back(token, str(trouble))
-                return 0
+    with _Post() as post, _Settling(token) as settling:
+        try:
+            _send_all(post, settling, _compose_each(compose, batch), batch)
+        except NoServer as trouble:
+            log.warning("No mail leaves: %s", trouble)
+            settling.write_down()
+            _put_back(token, str(trouble))
+            return 0
     return len(batch)
 
 
@@ -108,22 +128,39 @@ def resend(notification_pk: int) -> bool:
 
 
 def _claim(token: uuid.UUID, limit: int) -> list[Notification]:
-    """Take a lease on the oldest messages that are due, past those that somebody else takes."""
+    """Take a lease on the messages that are due, the oldest of a conversation first.
+
+    One worker claims at a time, or one could miss what another is about to hold and go past it.
+    """
     now = timezone.now()
+    due = Q(next_attempt_at__lte=now)
+    if ahead := clock.offset():
+        due |= Q(attempts=0, next_attempt_at__lte=now + ahead)
     free = Q(state=PENDING) | Q(state=SENDING, lease_until__lt=now)
+    held_back = Exists(
+        Notification.objects.filter(
+            Q(state=SENDING) | Q(state=PENDING, attempts__gt=0),
+            recipient=OuterRef("recipient"),
+            thread=OuterRef("thread"),
+            pk__lt=OuterRef("pk"),
+            attempts__lt=KEEPS_ORDER,
+        )
+    )
     with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CLAIMING])
         batch = list(
             Notification.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(free, next_attempt_at__lte=now)
-            .select_related("recipient")
-            .order_by("id")[:limit]
+            .filter(free & due, ~held_back)
+            .select_related("recipient__mail")
+            .order_by("next_attempt_at", "id")[:limit]
         )
         Notification.objects.filter(pk__in=[message.pk for message in batch]).update(
             state=SENDING, lease_token=token, lease_until=now + LEASE, attempts=F("attempts") + 1
         )
     for message in batch:
         message.attempts += 1
-    return batch
+    return sorted(batch, key=lambda message: message.pk)
 
 
 def _renew(token: uuid.UUID) -> set[int]:
@@ -145,57 +182,70 @@ def _put_back(token: uuid.UUID, error: str) -> None:
     )
 
 
-def _settle(message: Notification, token: uuid.UUID, **fields: Any) -> None:
-    """Write what became of a message, unless its lease has passed to somebody else."""
-    held = Notification.objects.filter(pk=message.pk, lease_token=token, state=SENDING)
-    if not held.update(lease_token=None, lease_until=None, **fields):
-        log.warning("%s was taken over by another worker", message.public_id)
+class _Settling:
+    """Writes down what became of the messages of one lease.
 
+    Those that were sent are written down together, a few times a second: one by one, the disk would
+    have the last word on how fast mail leaves. At the end nothing is left unwritten.
+    """
 
-def _try_again(message: Notification, token: uuid.UUID, error: str) -> None:
-    """Let a message wait, twice as long each time; give it up after the last attempt."""
-    if message.attempts >= MAX_ATTEMPTS:
-        _settle(message, token, state=DEAD, error=error)
-        return
-    wait = FIRST_DELAY * 2 ** (message.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
-    _settle(message, token, state=PENDING, error=error, next_attempt_at=timezone.now() + wait)
+    def __init__(self, token: uuid.UUID) -> None:
+        self.token = token
+        self.sent: list[Notification] = []
+        self.since = 0.0
+
+    def __enter__(self) -> "_Settling":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.write_down()
+
+    def note_sent(self, message: Notification) -> None:
+        """The server has taken this one."""
+        if not self.sent:
+            self.since = time.monotonic()
+        self.sent.append(message)
+        failpoint("message.sent")
+        if time.monotonic() - self.since >= SETTLE_AFTER_SECONDS:
+            self.write_down()
+
+    def write_down(self) -> None:
+        """Write down what the server has taken since the last time."""
+        if self.sent:
+            self._settle(self.sent, state=SENT, sent_at=clock.now(), error="")
+            self.sent = []
+            failpoint("message.settled")
+
+    def settle(self, message: Notification, **fields: Any) -> None:
+        """Write down what else became of a message."""
+        self._settle([message], **fields)
+
+    def _settle(self, messages: Sequence[Notification], **fields: Any) -> None:
+        """Write it unless the lease has passed to somebody else."""
+        rows = Notification.objects.filter(
+            pk__in=[message.pk for message in messages], lease_token=self.token, state=SENDING
+        )
+        written = rows.update(lease_token=None, lease_until=None, **fields)
+        if written < len(messages):
+            told = ", ".join(message.public_id for message in messages)
+            log.warning("Another worker has taken over %s of %s", len(messages) - written, told)
 
 
 # ── Words ─────────────────────────────────────────────────────────────────────────────────────────
 
+Words = Callable[[], Composed | None]
+"""Makes the words of one message; whatever it raises is about this message alone."""
 
-def _compose_each(
-    compose: Compose, batch: Sequence[Notification]
-) -> Mapping[int, Composed | Exception | None]:
-    """The words of each message, or what went wrong with this one alone."""
+
+def _compose_each(compose: Compose, batch: Sequence[Notification]) -> Mapping[int, Words]:
+    """How to make the words of each message; one without any does not stop the others."""
     try:
         words = compose(batch)
-    except Exception as trouble:
-        if len(batch) == 1:
-            log.exception("No words for %s", batch[0].public_id)
-            return {batch[0].pk: trouble}
-        alone = [_compose_each(compose, [message]) for message in batch]
-        return {pk: said for single in alone for pk, said in single.items()}
-    return {message.pk: words.get(message.pk) for message in batch}
-
-
-def _as_email(message: Notification, words: Composed) -> EmailMultiAlternatives:
-    """The e-mail to send: the same Message-ID at each attempt, one thread a case and person."""
-    host = urlsplit(settings.SITE_URL).hostname or "localhost"
-    thread = f"<{message.thread}.thread.{message.recipient.public_id}@{host}>"
-    email = EmailMultiAlternatives(
-        one_line(words.subject)[:LONGEST_SUBJECT],
-        words.text,
-        to=[message.recipient.email],
-        headers={
-            "Message-ID": f"<{message.public_id}@{host}>",
-            "In-Reply-To": thread,
-            "References": thread,
-            "Auto-Submitted": "auto-generated",
-        },
-    )
-    email.attach_alternative(words.html, "text/html")
-    return email
+    except Exception:  # whichever it is about raises it again, alone
+        return {
+            message.pk: lambda alone=message: compose([alone]).get(alone.pk) for message in batch
+        }
+    return {message.pk: lambda pk=message.pk: words.get(pk) for message in batch}
 
 
 UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
@@ -207,15 +257,201 @@ def one_line(text: str) -> str:
     return UNPRINTABLE.sub(" ", DIRECTIONS.sub("", text)).strip()
 
 
+# ── One after the other ───────────────────────────────────────────────────────────────────────────
+
+
+def _send_all(
+    post: "_Post",
+    settling: _Settling,
+    words: Mapping[int, Words],
+    batch: Sequence[Notification],
+) -> None:
+    """Send a batch in order and settle each; raises NoServer when there is nobody to hand it to.
+
+    While the server takes in one message the next is put into words.
+    """
+    under_way: Notification | None = None
+    troubled: set[tuple[str, int]] = set()
+    held = {message.pk for message in batch}
+    renewed = time.monotonic()
+
+    def hear() -> None:
+        """Wait for the answer to what is under way."""
+        nonlocal under_way
+        message, under_way = under_way, None
+        if message is None:
+            return
+        try:
+            post.hear()
+        except MAIL_TROUBLE as trouble:
+            fail(message, trouble)
+        else:
+            settling.note_sent(message)
+
+    def fail(message: Notification, trouble: Exception) -> None:
+        log.warning("%s did not leave: %s", message.public_id, _in_words(trouble))
+        if _is_final(trouble):
+            settling.settle(message, state=DEAD, error=_in_words(trouble))
+        else:
+            try_again(message, trouble)
+        if not _says_no_to_this_one(trouble):
+            post.hang_up()
+
+    def try_again(message: Notification, trouble: Exception) -> None:
+        """Let it wait, twice as long each time; give it up after the last attempt."""
+        error = _in_words(trouble)
+        if message.attempts >= MAX_ATTEMPTS:
+            settling.settle(message, state=DEAD, error=error)
+            return
+        if message.attempts < KEEPS_ORDER:
+            troubled.add((message.thread, message.recipient_id))
+        wait = FIRST_DELAY * 2 ** (message.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
+        again_at = timezone.now() + wait
+        settling.settle(message, state=PENDING, error=error, next_attempt_at=again_at)
+
+    for message in batch:
+        mail: _Mail | Exception | None
+        if message.attempts > MAX_ATTEMPTS:
+            settling.settle(message, state=DEAD, error=NEVER_SETTLED)
+            continue
+        try:
+            mail = _to_be_sent(settling, message, words[message.pk]())
+        except Exception as trouble:
+            log.exception("No words for %s", message.public_id)
+            mail = trouble
+        hear()
+        if mail is None:
+            continue
+        if time.monotonic() - renewed > RENEW_AFTER_SECONDS:
+            settling.write_down()
+            held, renewed = _renew(settling.token), time.monotonic()
+        if message.pk not in held:
+            continue
+        if (message.thread, message.recipient_id) in troubled:
+            settling.settle(message, state=PENDING, attempts=message.attempts - 1)
+        elif isinstance(mail, Exception):
+            try_again(message, mail)
+        else:
+            try:
+                post.hand_over(mail)
+            except MAIL_TROUBLE as trouble:
+                fail(message, trouble)
+            else:
+                under_way = message
+    hear()
+
+
+def _to_be_sent(
+    settling: _Settling, message: Notification, words: Composed | None
+) -> "_Mail | None":
+    """The e-mail to send; None when the message is settled without one, or waits for morning."""
+    if words is None:
+        settling.settle(message, state=DEAD, error=NOTHING_TO_SAY)
+        return None
+    if why := preferences.why_only_in_app(message.recipient, words.group):
+        settling.settle(message, state=MUTED, error=why)
+        return None
+    if morning := preferences.waits_until(message.recipient, words.group, clock.now()):
+        attempts = message.attempts - 1
+        settling.settle(message, state=PENDING, attempts=attempts, next_attempt_at=morning)
+        return None
+    return _Mail(message, words)
+
+
+# ── An e-mail ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@lru_cache(maxsize=8)
+def _sender(configured: str) -> tuple[str, str]:
+    """Who e-mails are from: as the header says it, and the bare address."""
+    header = sanitize_address(configured, "utf-8")
+    return header, header.rpartition("<")[2].rstrip(">")
+
+
+def _on_the_wire(address: str) -> str:
+    """An address in ASCII, which most are already."""
+    return address if address.isascii() else sanitize_address(address, "utf-8")
+
+
+class _Mail:
+    """A message with its words, as an e-mail: the same Message-ID at each attempt.
+
+    All that one person hears of one case is one conversation: every e-mail answers to the same
+    root, which itself was never sent.
+    """
+
+    def __init__(self, message: Notification, words: Composed) -> None:
+        self.message, self.words = message, words
+        self.to = message.recipient.email
+        self.subject = one_line(words.subject)[:LONGEST_SUBJECT]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        host = urlsplit(settings.SITE_URL).hostname or "localhost"
+        message = self.message
+        thread = f"<{message.thread}.thread.{message.recipient.public_id}@{host}>"
+        headers = {
+            "Message-ID": f"<{message.public_id}@{host}>",
+            "In-Reply-To": thread,
+            "References": thread,
+            "Auto-Submitted": "auto-generated",
+        }
+        if self.words.stop_href:
+            headers["List-Unsubscribe"] = f"<{self.words.stop_href}>"
+            headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        return headers
+
+    def for_any_backend(self) -> EmailMultiAlternatives:
+        email = EmailMultiAlternatives(
+            self.subject, self.words.text, to=[self.to], headers=self.headers
+        )
+        email.attach_alternative(self.words.html, "text/html")
+        return email
+
+    def for_smtp(self) -> bytes:
+        """The e-mail as it goes over the wire, in plain ASCII.
+
+        Python's own generator needs as long for it as the whole conversation with the server takes.
+        """
+        border = f"=_{self.message.public_id}"  # no quoted-printable text holds "=_"
+        subject = self.subject
+        if not subject.isascii() or len(subject) > 60:
+            subject = Header(subject, "utf-8", header_name="Subject").encode(linesep="\r\n")
+        head = {
+            "Subject": subject,
+            "From": _sender(settings.DEFAULT_FROM_EMAIL)[0],
+            "To": _on_the_wire(self.to),
+            "Date": formatdate(),
+            **self.headers,
+            "MIME-Version": "1.0",
+            "Content-Type": f'multipart/alternative; boundary="{border}"',
+        }
+        parts = "".join(f"{name}: {value}\r\n" for name, value in head.items()).encode("ascii")
+        for kind, content in (("plain", self.words.text), ("html", self.words.html)):
+            parts += (
+                f"\r\n--{border}\r\nContent-Type: text/{kind}; charset=utf-8\r\n"
+                "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+            ).encode("ascii")
+            lines = "\r\n".join(content.splitlines()) + "\r\n"
+            parts += binascii.b2a_qp(lines.encode(), istext=True)
+        return parts + f"\r\n--{border}--\r\n".encode("ascii")
+
+
 # ── The mail server ───────────────────────────────────────────────────────────────────────────────
+
+MAIL_TROUBLE = (smtplib.SMTPException, OSError, ValueError)
 
 
 class _Post:
-    """One connection to the mail server, opened at the first message and again when it broke."""
+    """One connection to the mail server, opened at the first message and again when it broke.
+
+    An e-mail is handed over, and its answer is heard later: in between, the caller has time.
+    """
 
     def __init__(self) -> None:
         self.connection = get_connection()
         self.open = False
+        self.to_hear: smtplib.SMTP | None = None
 
     def __enter__(self) -> "_Post":
         return self
@@ -223,8 +459,8 @@ class _Post:
     def __exit__(self, *_: object) -> None:
         self.hang_up()
 
-    def send(self, email: EmailMultiAlternatives) -> None:
-        """Hand over one e-mail. Raises NoServer when there is nobody to hand it to."""
+    def hand_over(self, mail: _Mail) -> None:
+        """Give one e-mail to the server. Raises NoServer when there is nobody to give it to."""
         if not self.open:
             try:
                 self.connection.open()
@@ -232,41 +468,55 @@ class _Post:
                 self.hang_up()
                 raise NoServer(_in_words(trouble)) from trouble
             self.open = True
-        self.connection.send_messages([email])
+        if isinstance(self.connection, SmtpBackend):
+            self._speak(self.connection.connection, mail)
+        else:
+            self.connection.send_messages([mail.for_any_backend()])
+
+    def _speak(self, server: smtplib.SMTP, mail: _Mail) -> None:
+        """SMTP up to the end of the message, as `smtplib.sendmail` does it."""
+        content, sender = mail.for_smtp(), _sender(settings.DEFAULT_FROM_EMAIL)[1]
+        to = _on_the_wire(mail.to)
+        server.ehlo_or_helo_if_needed()
+        size = [f"size={len(content)}"] if server.has_extn("size") else []
+        code, said = server.mail(sender, size)
+        if code != 250:
+            self._start_over(server, code)
+            raise smtplib.SMTPSenderRefused(code, said, sender)
+        code, said = server.rcpt(to)
+        if code not in (250, 251):
+            self._start_over(server, code)
+            raise smtplib.SMTPRecipientsRefused({to: (code, said)})
+        code, said = server.docmd("data")
+        if code != 354:
+            self._start_over(server, code)
+            raise smtplib.SMTPDataError(code, said)
+        server.send(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        self.to_hear = server
+
+    def hear(self) -> None:
+        """Wait until the server has taken the message in; raises what it says against it."""
+        server, self.to_hear = self.to_hear, None
+        if server is None:
+            return
+        code, said = server.getreply()
+        if code != 250:
+            self._start_over(server, code)
+            raise smtplib.SMTPDataError(code, said)
+
+    @staticmethod
+    def _start_over(server: smtplib.SMTP, code: int) -> None:
+        """After a refusal: the server forgets the message, or has said good-bye."""
+        if code == 421:
+            server.close()
+            return
+        with suppress(smtplib.SMTPServerDisconnected):
+            server.rset()
 
     def hang_up(self) -> None:
-        self.open = False
+        self.open, self.to_hear = False, None
         with suppress(smtplib.SMTPException, OSError):
             self.connection.close()
-
-
-def _send(
-    post: _Post, message: Notification, words: Composed | Exception | None, token: uuid.UUID
-) -> None:
-    """Send one message and settle it; raises NoServer when it could not even be tried."""
-    if words is None:
-        _settle(message, token, state=DEAD, error=NOTHING_TO_SAY)
-        return
-    if message.attempts > MAX_ATTEMPTS:
-        _settle(message, token, state=DEAD, error=NEVER_SETTLED)
-        return
-    if isinstance(words, Exception):
-        _try_again(message, token, _in_words(words))
-        return
-    try:
-        post.send(_as_email(message, words))
-    except (smtplib.SMTPException, OSError, ValueError) as trouble:
-        log.warning("%s did not leave: %s", message.public_id, _in_words(trouble))
-        if _is_final(trouble):
-            _settle(message, token, state=DEAD, error=_in_words(trouble))
-        else:
-            _try_again(message, token, _in_words(trouble))
-        if not _says_no_to_this_one(trouble):
-            post.hang_up()
-        return
-    failpoint("message.sent")
-    _settle(message, token, state=SENT, sent_at=timezone.now(), error="")
-    failpoint("message.settled")
 
 
 def _codes(trouble: BaseException) -> list[int]:

@@ -6,26 +6,28 @@ late, so all that changes is told from the timeline as it stood at its event; on
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
-from django.db.models import Count, prefetch_related_objects
+from django.db.models import Count, F, OuterRef, Q, Subquery, prefetch_related_objects
 from django.utils import timezone
 
+from marketplace import clock
 from marketplace.models import TeamMember, User
-from notifications import mail, webhook_letters
+from marketplace.time_zone import zone_of
+from notifications import mail, preferences, webhook_letters
 from notifications.models import Notification
 from notifications.outbox import Composed, one_line
 from payments.money import format_money
-from resolution import words
+from resolution import reminders, words
 from resolution.actors import as_buyer
 from resolution.cases import NOT_A_CHANGE
-from resolution.lifecycle import runs_the_company
-from resolution.models import Case, Event
+from resolution.lifecycle import IN_REVIEW, runs_the_company
+from resolution.models import Attachment, Case, Event
 from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Party, Remedy, State
 
@@ -125,18 +127,26 @@ class _Timelines:
     @classmethod
     def of(cls, notifications: Sequence[Notification]) -> "_Timelines":
         prefetch_related_objects(notifications, "recipient")
-        rows = Event.objects.annotate(files=Count("attachments")).select_related("actor")
-        told = rows.filter(public_id__in={message.about for message in notifications})
-        events = {
-            event.public_id: event
-            for event in told.select_related(
-                "case__payment", "case__buyer", "case__company", "case__product"
-            )
-        }
-        cases = {event.case_id: event.case for event in events.values()}
-        steps: dict[int, list[Event]] = {case_id: [] for case_id in cases}
-        for event in rows.filter(case__in=cases).exclude(step__in=NOT_A_CHANGE).order_by("seq"):
-            steps[event.case_id].append(event)
+        about = {message.about for message in notifications}
+        cases = Case.objects.select_related("payment", "buyer", "company", "product").in_bulk(
+            {message.thread for message in notifications}, field_name="public_id"
+        )
+        by_pk = {case.pk: case for case in cases.values()}
+        files = Attachment.objects.filter(event=OuterRef("pk")).order_by().values("event")
+        rows = (
+            Event.objects.filter(case__in=by_pk)
+            .exclude(Q(step__in=NOT_A_CHANGE) & ~Q(public_id__in=about))
+            .annotate(actor_name=F("actor__name"), files=Subquery(files.values(n=Count("pk"))))
+            .defer("hash", "previous_hash", "form_key")
+            .order_by("seq")
+        )
+        events: dict[str, Event] = {}
+        steps: dict[int, list[Event]] = {pk: [] for pk in by_pk}
+        for event in rows:
+            event.case = by_pk[event.case_id]
+            events[event.public_id] = event
+            if event.step not in NOT_A_CHANGE:
+                steps[event.case_id].append(event)
         places = TeamMember.objects.filter(
             company__in={case.company_id for case in cases.values()},
             user__in={message.recipient_id for message in notifications},
@@ -144,58 +154,172 @@ class _Timelines:
         return cls(events, steps, {(place.company_id, place.user_id): place for place in places})
 
 
-def compose(notifications: Sequence[Notification]) -> dict[int, Composed | None]:
+@dataclass(frozen=True)
+class Notice:
+    """A message as a line of a list: what happened, in which case, and where to look at it."""
+
+    message: Notification
+    text: str
+    about: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """E-mails that a person may do without; the app tells them all the same."""
+
+    label: str
+    hint: str
+
+
+def groups() -> dict[str, Group]:
+    """What can be switched off, by name. What is not in a group always comes."""
+    return {
+        "comments": Group("Messages", "Somebody writes in a case and asks nothing of you."),
+        "news": Group(
+            "Other news of your cases",
+            f"What the other side or {words.platform()} does when it isn’t your turn.",
+        ),
+        "early_reminders": Group(
+            "Early reminders", "Days before a date of yours. The last one, a day before, stays on."
+        ),
+    }
+
+
+NEWS = (
+    *("open_case", "request_info", "reply", "ask_party"),
+    *("escalate", "resume_review", "appeal", "resume"),
+)
+"""The steps that a side needs to hear of only when they make it its turn."""
+
+
+def _group(kind: str, yours: bool) -> str:
+    """The group that a message belongs to; "" when its reader needs it."""
+    if kind == reminders.EARLY:
+        return "early_reminders"
+    if kind == "comment":
+        return "comments"
+    return "news" if kind in NEWS and not yours else ""
+
+
+class _Letters(Mapping[int, Composed | None]):
+    """The letters of a batch of messages by primary key, each written when it is asked for."""
+
+    def __init__(self, notifications: Sequence[Notification]) -> None:
+        self.ready = webhook_letters.compose(notifications)
+        self.messages = {message.pk: message for message in notifications}
+        self.known = _Timelines.of([m for m in notifications if m.pk not in self.ready])
+
+    def __getitem__(self, pk: int) -> Composed | None:
+        if pk in self.ready:
+            return self.ready[pk]
+        with _letter_to(self.messages[pk], self.known) as letter:
+            return letter.written() if letter else None
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.messages)
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+
+def compose(notifications: Sequence[Notification]) -> Mapping[int, Composed | None]:
     """The words of each message, by primary key, in its reader's time zone.
 
-    None for a reader who may not see the case any more, or whose account is closed.
+    None for a reader who may not see the case any more or whose account is closed, and for a
+    reminder of a deadline that is met.
     """
-    of_webhooks = webhook_letters.compose(notifications)
-    of_cases = [message for message in notifications if message.pk not in of_webhooks]
-    known = _Timelines.of(of_cases)
-    return of_webhooks | {message.pk: _compose(message, known) for message in of_cases}
+    return _Letters(notifications)
 
 
-def _compose(message: Notification, known: _Timelines) -> Composed | None:
+def notices(notifications: Sequence[Notification]) -> list[Notice]:
+    """The same as lines of a list, without those that their reader may not see any more."""
+    letters = _Letters(notifications)
+    found = []
+    for message in notifications:
+        with _letter_to(message, letters.known, met=True) as letter:
+            if letter:
+                found.append(Notice(message, *letter.headline(), letter.href))
+            elif said := letters.ready.get(message.pk):
+                found.append(Notice(message, said.subject, "", "/dash/resolution-center/"))
+    return found
+
+
+@contextmanager
+def _letter_to(
+    message: Notification, known: _Timelines, *, met: bool = False
+) -> "Iterator[_Letter | None]":
+    """The letter of one message, in its reader's time zone; None when there is nothing to say.
+
+    A reminder of a deadline that is `met` has nothing to say, unless that is asked for.
+    """
     event, reader = known.events.get(message.about), message.recipient
     if event is None or not reader.is_active:
-        return None
+        yield None
+        return
     actor = as_buyer(reader)
     if event.case.buyer_id != reader.pk:
         place = known.team.get((event.case.company_id, reader.pk))
         if place is None:
-            return None
+            yield None
+            return
         actor = Actor(Party.CREATOR, reader, role=place.role)
     standing = _Standing.after(event, known.steps[event.case_id])
-    with timezone.override(_zone(reader)):
-        letter = _Letter(standing, actor)
-        step = SAME_WORDS.get(event.step, event.step)
-        return mail.render(
-            f"{mail.FOLDER}/{letter.side}/{step}.txt", letter.context(), letter.around()
-        )
-
-
-def _zone(reader: User) -> ZoneInfo:
-    try:
-        return ZoneInfo(reader.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")
+    reminds = message.kind in reminders.KINDS
+    if reminds and not met and not reminders.still_due(event.case, actor, standing.due_at):
+        yield None
+        return
+    with timezone.override(zone_of(reader)):
+        yield _Letter(standing, actor, message.kind)
 
 
 class _Letter:
-    """One event as told to one person of a side."""
+    """One event as told to one person of a side, or the deadline that it set."""
 
-    def __init__(self, standing: _Standing, reader: Actor) -> None:
-        self.standing, self.reader, self.side = standing, reader, reader.party
+    def __init__(self, standing: _Standing, reader: Actor, kind: str) -> None:
+        self.standing, self.reader, self.side, self.kind = standing, reader, reader.party, kind
+        self.reminds = kind in reminders.KINDS
         self.event, self.case = standing.event, standing.event.case
         self.to_buyer = self.side == Party.BUYER
-        self.as_it_was = standing.as_case()
+
+    @property
+    def reader_user(self) -> User:
+        assert self.reader.user, "a letter is to somebody"
+        return self.reader.user
+
+    @property
+    def template(self) -> str:
+        name = SAME_WORDS.get(self.event.step, self.event.step)
+        if self.reminds:
+            decided = self.event.state_after == State.DECIDED
+            name = "remind_to_appeal" if decided else "remind_to_answer"
+        return f"{mail.FOLDER}/{self.side}/{name}.txt"
+
+    @property
+    def href(self) -> str:
+        """The case's page, below the site's address."""
+        place = "hub/cases" if self.to_buyer else "dash/resolution-center/cases"
+        return f"/{place}/{self.case.public_id}/"
+
+    def written(self) -> Composed:
+        """The letter as an e-mail."""
+        group = _group(self.kind, self.standing.is_turn_of(self.side))
+        return mail.render(self.template, self.context(), self.around(group), group=group)
+
+    def headline(self) -> tuple[str, str]:
+        """The letter in one line, and what it is about."""
+        about = f"{self.case.product.name}, {self._money(self.case.asked_minor)}"
+        return mail.headline(self.template, self.context()), one_line(about)
 
     def context(self) -> dict[str, Any]:
         """What the words of a step may name. All texts are finished and of one line."""
         standing, case, event = self.standing, self.case, self.event
-        may_appeal, days = self.as_it_was.who_could_appeal(), settings.RESPONSE_DAYS
-        yours_to_appeal = self.side in may_appeal and runs_the_company(self.as_it_was, self.reader)
-        given = one_line(words.remedy_sentence(self.as_it_was, self.side))
+        may_appeal, given, days = set[Party](), "", settings.RESPONSE_DAYS
+        if standing.decided_in:
+            as_it_was = standing.as_case()
+            may_appeal = as_it_was.who_could_appeal()
+            given = one_line(words.remedy_sentence(as_it_was, self.side))
+        yours_to_appeal = self.side in may_appeal and runs_the_company(case, self.reader)
         deadline = {"due": mail.Strong(), "due_day": "", "due_weekday": ""}
         if standing.due_at:
             deadline = {
@@ -231,20 +355,24 @@ class _Letter:
             "rule": one_line(event.data.get("rule", {}).get("name", "")),
             "reference": one_line(event.data.get("reference", "")),
             "response_days": f"{days} day{'' if days == 1 else 's'}",
+            "asked_by_staff": event.state_after in IN_REVIEW,
         }
 
-    def around(self) -> mail.Around:
+    def around(self, group: str) -> mail.Around:
         """What stands around the words: facts, what somebody wrote, the button, the reason why."""
-        event, case = self.event, self.case
-        place = "hub/cases" if self.to_buyer else "dash/resolution-center/cases"
+        event = self.event
+        site = settings.SITE_URL.rstrip("/")
         said = self.standing.opening if event.step == "notify_creator" else event
         reasoned = event.step in REASONED
         day, days = self._clock()
+        stop = preferences.stop_token(self.reader_user, group) if group else ""
         return mail.Around(
-            button_href=f"{settings.SITE_URL.rstrip('/')}/{place}/{case.public_id}/",
+            button_href=f"{site}{self.href}",
             why=self._why(),
-            sections=self._reasons() if reasoned else (),
+            sections=self._reasons() if reasoned and not self.reminds else (),
             facts=self._facts() if event.step in WITH_FACTS else (),
+            settings_href=f"{site}/account/notifications/",
+            stop_href=f"{site}/account/unsubscribe/{stop}/" if stop else "",
             quote_label="" if reasoned else f"{self._name_of(said, quoted=True)} wrote",
             quote="" if reasoned else _shortened(said.message),
             quote_note="" if reasoned else _note_below(said),
@@ -262,8 +390,8 @@ class _Letter:
                 return one_line(self.case.company.name)
             return words.platform()
         if event.party == Party.CREATOR:
-            colleague = event.actor if not self.to_buyer else None
-            return one_line(colleague.name if colleague else self.case.company.name)
+            colleague: str = "" if self.to_buyer else event.actor_name  # type: ignore[attr-defined]
+            return one_line(colleague or self.case.company.name)
         if self.to_buyer and quoted:
             return "You"
         name = self.case.buyer.first_name if quoted else self.case.buyer.name
@@ -287,15 +415,13 @@ class _Letter:
         return sections
 
     def _clock(self) -> tuple[int, int]:
-        """The meter's day and days, where this very event starts a clock for the reader."""
-        due_at = self.standing.due_at
-        if (
-            due_at is None
-            or self.event.step not in CLOCKED
-            or not self.standing.is_turn_of(self.side)
-        ):
+        """The meter's day and days, where this very event started a clock for the reader."""
+        due_at, started = self.standing.due_at, self.event.created_at
+        runs = self.event.step in CLOCKED and self.standing.is_turn_of(self.side)
+        if due_at is None or not runs:
             return 0, 0
-        return 1, max(1, round((due_at - self.event.created_at) / DAY))
+        days = max(1, round((due_at - started) / DAY))
+        return min(1 + int((clock.now() - started) / DAY), days) if self.reminds else 1, days
 
     def _why(self) -> str:
         if self.to_buyer:
@@ -319,7 +445,7 @@ def _note_below(event: Event) -> str:
     notes = []
     if len(event.message.strip()) > LONGEST_QUOTE:
         notes.append("The whole message is in the case.")
-    files: int = event.files  # type: ignore[attr-defined]
+    files: int | None = event.files  # type: ignore[attr-defined]
     if files:
         notes.append(f"{files} file{'' if files == 1 else 's'} attached in the case.")
     return " ".join(notes)

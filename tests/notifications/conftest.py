@@ -106,7 +106,7 @@ def make_message(db: None) -> MakeMessage:
             "key": f"revt_{number}:{recipient.public_id}:email",
             "kind": "greeting",
             "about": f"revt_{number}",
-            "thread": "reso_one",
+            "thread": f"reso_{number}",
         }
         return Notification.objects.create(recipient=recipient, **(defaults | fields))
 

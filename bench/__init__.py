@@ -1,0 +1,1 @@
+"""How fast the parts are, each beside its floor in the same run."""

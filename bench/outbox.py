@@ -1,0 +1,111 @@
+"""How fast messages leave, beside what `smtplib` needs to send the very same over one connection.
+
+`.venv/bin/python -m bench.outbox` prints one JSON object: messages a second. Both sides talk to the
+same SMTP server, in a process of its own, and take turns, so that a busy machine slows both.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import os
+import smtplib
+import socket
+import time
+from statistics import median
+from typing import Any
+
+ROUNDS = {"small": (4, 200), "full": (10, 1000)}
+"""Rounds, and messages in each, by the environment's SIZE."""
+
+GOAL = 0.6
+
+
+def serve(port: int) -> None:
+    """A mail server that takes everything and keeps nothing."""
+    from aiosmtpd.smtp import SMTP, Envelope, Session
+
+    class Forget:
+        async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+            return "250 OK"
+
+    async def listen() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: SMTP(Forget(), enable_SMTPUTF8=True, loop=loop), "127.0.0.1", port
+        )
+        await server.serve_forever()
+
+    asyncio.run(listen())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError("The mail server did not start.")
+
+
+def run(rounds: int, messages: int, port: int) -> dict[str, Any]:
+    """Let both sides send the same messages in turns; the figures are medians of the rounds."""
+    from django.test.utils import override_settings
+
+    from bench.world import messages_of_cases
+    from notifications import outbox
+    from notifications.models import Notification
+    from resolution import messages as letters
+
+    with override_settings(EMAIL_HOST="127.0.0.1", EMAIL_PORT=port):
+        messages_of_cases(messages)
+        rows = list(Notification.objects.select_related("recipient").order_by("pk"))
+        words = letters.compose(rows)
+        emails = [outbox._Mail(row, words[row.pk]) for row in rows]
+        rendered = [(e.to, e.for_any_backend().message().as_bytes(linesep="\r\n")) for e in emails]
+        sender = "no-reply@resolution.example"
+        times: dict[str, list[float]] = {"ours": [], "floor": []}
+        for _ in range(rounds):
+            started = time.perf_counter()
+            with smtplib.SMTP("127.0.0.1", port) as post:
+                for to, content in rendered:
+                    post.sendmail(sender, to, content)
+            times["floor"].append(len(rendered) / (time.perf_counter() - started))
+            started = time.perf_counter()
+            while outbox.deliver(letters.compose):
+                pass
+            times["ours"].append(len(rendered) / (time.perf_counter() - started))
+            assert not Notification.objects.exclude(state="sent").exists()
+            Notification.objects.update(state="pending", attempts=0)
+    ours, floor = median(times["ours"]), median(times["floor"])
+    return {
+        "job": "outbox drain, messages a second", "ours": round(ours), "floor": round(floor),
+        "ratio": round(ours / floor, 2), "goal": GOAL, "met": ours / floor >= GOAL,
+    }  # fmt: skip
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    os.environ.setdefault("DEMO", "1")
+    os.environ.setdefault("VAR_DIR", "var/bench")
+    os.environ.setdefault("LOG_LEVEL", "ERROR")
+    rounds, messages = ROUNDS[os.environ.get("SIZE", "small")]
+    port = free_port()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(port,), daemon=True)
+    server.start()
+    from bench.world import a_fresh_database
+
+    with a_fresh_database():
+        wait_for(port)
+        print(json.dumps(run(rounds, messages, port)))  # noqa: T201
+    server.terminate()
+
+
+if __name__ == "__main__":
+    main()
