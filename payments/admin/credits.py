@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet, Sum
@@ -25,7 +26,7 @@ from marketplace.admin import ReadOnlyAdmin, link_to
 from marketplace.models import User
 from payments import credits
 from payments.models import CreditAccount, CreditAdjustment
-from payments.money import exponent, format_money, parse_signed
+from payments.money import exponent, format_money, limit_in, parse_signed
 
 LARGEST = 1_000_000
 """Whole units that one adjustment may give; more is a slip of the finger."""
@@ -260,6 +261,10 @@ class CreditAccountAdmin(ReadOnlyAdmin):
                 "ended": adjustments.filter(state=CreditAdjustment.State.DECLINED)[:10],
                 "form": form if is_finance(request) and form.balances else None,
                 "is_finance": is_finance(request),
+                "alone": [
+                    format_money(limit_in(code, settings.SECOND_APPROVAL_LIMIT), code)
+                    for code in form.balances
+                ],
                 "refused": problem if problem.errors else None,
             },
             status=status,

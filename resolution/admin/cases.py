@@ -562,13 +562,15 @@ class _Desk:
         if event is None:
             return None
         entry = timeline.entries(case, [event], STAFF)[0]
+        what = entry.role_line.removeprefix("Proposed: ")
         mine = case.proposed_by_id == self.user.pk
         finance = User.StaffRole.FINANCE
         able = [p for p in self.others if p.staff_role == finance and p.pk != event.actor_id]
         names = [person.name for person in able]
         key = event.form_key and uuid.uuid5(event.form_key, "note")
         return {
-            "what": entry.role_line.removeprefix("Proposed: "),
+            "what": what,
+            "button": f"Approve: {what[:1].lower()}{what[1:]}",
             "event": event,
             "who": "You" if mine else event.actor.name if event.actor else "",
             "mine": mine,

@@ -17,7 +17,7 @@ from marketplace.models import User
 from payments.models import CreditAdjustment, Discrepancy, ProviderEvent, Refund
 from payments.money import format_money
 from resolution.models import Case
-from resolution.terms import Money
+from resolution.terms import Money, Remedy
 
 SHOWN = 50
 LONG = timedelta(days=3)
@@ -183,12 +183,21 @@ def _why_failed(case: Case) -> str:
     return told or "The provider gave no reason."
 
 
+PROPOSED = {
+    "retry_refund": "to send it again",
+    "credit_instead": "credits instead",
+    "mark_paid": "to pay by hand",
+}
+DECIDED = {Remedy.REFUND: "a refund", Remedy.CREDIT: "credits", Remedy.NONE: "no refund"}
+
+
 def _answered(case: Case, user: User) -> str:
+    """Who proposed what; nothing where nobody did."""
     if case.proposed_by is None:
         return ""
-    if case.proposed_by_id == user.pk:
-        return "You proposed what to do"
-    return f"{case.proposed_by.name} proposed what to do"
+    who = "You" if case.proposed_by_id == user.pk else case.proposed_by.name
+    what = PROPOSED.get(case.proposed_step) or DECIDED[Remedy(case.proposed_remedy)]
+    return f"{who} proposed {what}"
 
 
 def _how_far(refund: Refund) -> str:

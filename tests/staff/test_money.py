@@ -74,7 +74,7 @@ def test_what_needs_a_second_person_is_listed_with_who_asked(
 
     assert listed(at_sams) == {
         "proposed": [
-            (case.public_id, "Abe Okoro proposed what to do"),
+            (case.public_id, "Abe Okoro proposed a refund"),
             (wanted.public_id, "You asked for it: The move"),
         ]
     }
