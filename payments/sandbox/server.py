@@ -33,7 +33,7 @@ where there is an address to send it to.
 
 import re
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -52,7 +52,10 @@ LOG_LENGTH = 10_000
 
 
 class Sandbox:
-    """Both providers over one ledger; `answer` is the application that a Server serves."""
+    """Both providers over one ledger; `answer` is the application that a Server serves.
+
+    `answered` counts the providers' own calls by operation.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Sandbox:
         self._apis = (self._stripe, self._paypal)
         self.ledger.refund_changes = self._tell_of_refund
         self.ledger.dispute_changes = self._tell_of_dispute
+        self.answered: Counter[str] = Counter()
         self._log: deque[dict[str, Any]] = deque(maxlen=LOG_LENGTH)
         self._controls: list[tuple[str, str, Callable[..., Response]]] = [
             ("GET", r"/healthz", lambda request: Response(200, {"status": "ok"})),
@@ -96,6 +100,12 @@ class Sandbox:
             ("DELETE", r"/_sandbox/", self._reset),
         ]
 
+    def arrive(self, refund_id: str) -> Refund:
+        """Let a refund arrive that is under way or waits, and tell of it; raises KeyError."""
+        refund = self.ledger.arrive(refund_id)
+        self._tell_of_arrival(refund)
+        return refund
+
     def serve(self, host: str, port: int) -> Server:
         """A server for this sandbox, listening; port 0 finds a free one."""
         server = Server((host, port), self.answer)
@@ -109,6 +119,7 @@ class Sandbox:
             if routed is not None:
                 operation, act = routed
                 response, fault = self._with_faults(api, operation, act)
+                self.answered[operation] += 1
                 self._log.append(
                     {
                         "at": time.time(),
@@ -251,8 +262,7 @@ class Sandbox:
         return Response(200, {"id": refund.id, "state": refund.state})
 
     def _arrive(self, request: Request, refund_id: str) -> Response:
-        refund = self.ledger.arrive(refund_id)
-        self._tell_of_arrival(refund)
+        refund = self.arrive(refund_id)
         return Response(200, {"id": refund.id, "state": refund.state})
 
     def _events(self, request: Request) -> Response:
