@@ -49,8 +49,11 @@ LEASE = timedelta(minutes=5)
 RENEW_AFTER_SECONDS = 60
 """How old a lease may be when a message leaves; one message takes less than the rest of it."""
 
-SETTLE_AFTER_SECONDS = 0.05
-"""How long an answer may wait for others to be written down with it."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
+"""How long an answer may wait, in seconds, for others to be written down with it: longer where
+writing takes longer, so that it is a tenth of the work."""
+
+WRITES_A_TENTH = 9
 
 MAX_ATTEMPTS = 12
 FIRST_DELAY = timedelta(minutes=2)
@@ -107,7 +110,7 @@ def deliver(compose: Compose, limit: int = BATCH) -> int:
     failpoint("message.claimed")
     with _Post() as post, _Settling(token) as settling:
         try:
-            _send_all(post, settling, _compose_each(compose, batch), batch)
+            _Round(post, settling, batch).send(_compose_each(compose, batch))
         except NoServer as trouble:
             log.warning("No mail leaves: %s", trouble)
             settling.write_down()
@@ -185,14 +188,15 @@ def _put_back(token: uuid.UUID, error: str) -> None:
 class _Settling:
     """Writes down what became of the messages of one lease.
 
-    Those that were sent are written down together, a few times a second: one by one, the disk would
+    Those that were sent are written down together, many times a second: one by one, the disk would
     have the last word on how fast mail leaves. At the end nothing is left unwritten.
     """
 
     def __init__(self, token: uuid.UUID) -> None:
         self.token = token
         self.sent: list[Notification] = []
-        self.since = 0.0
+        self.due = 0.0
+        self.pause = SHORTEST_PAUSE
 
     def __enter__(self) -> "_Settling":
         return self
@@ -203,17 +207,23 @@ class _Settling:
     def note_sent(self, message: Notification) -> None:
         """The server has taken this one."""
         if not self.sent:
-            self.since = time.monotonic()
+            self.due = time.monotonic() + self.pause
         self.sent.append(message)
         failpoint("message.sent")
-        if time.monotonic() - self.since >= SETTLE_AFTER_SECONDS:
+
+    def write_down_when_due(self) -> None:
+        """Write down what was sent, unless that has just been done."""
+        if self.sent and time.monotonic() >= self.due:
             self.write_down()
 
     def write_down(self) -> None:
         """Write down what the server has taken since the last time."""
         if self.sent:
+            began = time.monotonic()
             self._settle(self.sent, state=SENT, sent_at=clock.now(), error="")
             self.sent = []
+            took = time.monotonic() - began
+            self.pause = min(max(SHORTEST_PAUSE, took * WRITES_A_TENTH), LONGEST_PAUSE)
             failpoint("message.settled")
 
     def settle(self, message: Notification, **fields: Any) -> None:
@@ -260,102 +270,107 @@ def one_line(text: str) -> str:
 # ── One after the other ───────────────────────────────────────────────────────────────────────────
 
 
-def _send_all(
-    post: "_Post",
-    settling: _Settling,
-    words: Mapping[int, Words],
-    batch: Sequence[Notification],
-) -> None:
-    """Send a batch in order and settle each; raises NoServer when there is nobody to hand it to.
+class _Round:
+    """A batch on its way: one after the other, each settled by what the server says to it.
 
-    While the server takes in one message the next is put into words.
+    While the server takes one in, the next is put into words and what was sent is written down.
     """
-    under_way: Notification | None = None
-    troubled: set[tuple[str, int]] = set()
-    held = {message.pk for message in batch}
-    renewed = time.monotonic()
 
-    def hear() -> None:
+    def __init__(self, post: "_Post", settling: _Settling, batch: Sequence[Notification]) -> None:
+        self.post, self.settling, self.batch = post, settling, batch
+        self.under_way: Notification | None = None
+        self.troubled: set[tuple[str, int]] = set()
+        self.held = {message.pk for message in batch}
+        self.renewed = time.monotonic()
+
+    def send(self, words: Mapping[int, Words]) -> None:
+        """Send the whole batch. Raises NoServer when there is nobody to hand it to."""
+        for message in self.batch:
+            mail = self._mail(message, words[message.pk])
+            self._hear()
+            self._renew()
+            if mail is None or message.pk not in self.held:
+                continue
+            if (message.thread, message.recipient_id) in self.troubled:
+                self.settling.settle(message, state=PENDING, attempts=message.attempts - 1)
+            elif isinstance(mail, Exception):
+                self._try_again(message, mail)
+            else:
+                self._hand_over(message, mail)
+                self.settling.write_down_when_due()
+        self._hear()
+
+    def _mail(self, message: Notification, words: Words) -> "_Mail | Exception | None":
+        """The e-mail to send, or what kept it from being written.
+
+        None when the message is settled without one, or waits for the morning.
+        """
+        if message.attempts > MAX_ATTEMPTS:
+            self.settling.settle(message, state=DEAD, error=NEVER_SETTLED)
+            return None
+        try:
+            said = words()
+        except Exception as trouble:
+            log.exception("No words for %s", message.public_id)
+            return trouble
+        if said is None:
+            self.settling.settle(message, state=DEAD, error=NOTHING_TO_SAY)
+            return None
+        reader, attempts = message.recipient, message.attempts - 1
+        if why := preferences.why_only_in_app(reader, said.group):
+            self.settling.settle(message, state=MUTED, error=why)
+            return None
+        if until := preferences.waits_until(reader, said.group, clock.now()):
+            self.settling.settle(message, state=PENDING, attempts=attempts, next_attempt_at=until)
+            return None
+        return _Mail(message, said)
+
+    def _hand_over(self, message: Notification, mail: "_Mail") -> None:
+        try:
+            self.post.hand_over(mail)
+        except MAIL_TROUBLE as trouble:
+            self._fail(message, trouble)
+        else:
+            self.under_way = message
+
+    def _hear(self) -> None:
         """Wait for the answer to what is under way."""
-        nonlocal under_way
-        message, under_way = under_way, None
+        message, self.under_way = self.under_way, None
         if message is None:
             return
         try:
-            post.hear()
+            self.post.hear()
         except MAIL_TROUBLE as trouble:
-            fail(message, trouble)
+            self._fail(message, trouble)
         else:
-            settling.note_sent(message)
+            self.settling.note_sent(message)
 
-    def fail(message: Notification, trouble: Exception) -> None:
+    def _fail(self, message: Notification, trouble: Exception) -> None:
         log.warning("%s did not leave: %s", message.public_id, _in_words(trouble))
         if _is_final(trouble):
-            settling.settle(message, state=DEAD, error=_in_words(trouble))
+            self.settling.settle(message, state=DEAD, error=_in_words(trouble))
         else:
-            try_again(message, trouble)
+            self._try_again(message, trouble)
         if not _says_no_to_this_one(trouble):
-            post.hang_up()
+            self.post.hang_up()
 
-    def try_again(message: Notification, trouble: Exception) -> None:
+    def _try_again(self, message: Notification, trouble: Exception) -> None:
         """Let it wait, twice as long each time; give it up after the last attempt."""
         error = _in_words(trouble)
         if message.attempts >= MAX_ATTEMPTS:
-            settling.settle(message, state=DEAD, error=error)
+            self.settling.settle(message, state=DEAD, error=error)
             return
         if message.attempts < KEEPS_ORDER:
-            troubled.add((message.thread, message.recipient_id))
+            self.troubled.add((message.thread, message.recipient_id))
         wait = FIRST_DELAY * 2 ** (message.attempts - 1) * random.uniform(0.8, 1.2)  # noqa: S311
         again_at = timezone.now() + wait
-        settling.settle(message, state=PENDING, error=error, next_attempt_at=again_at)
+        self.settling.settle(message, state=PENDING, error=error, next_attempt_at=again_at)
 
-    for message in batch:
-        mail: _Mail | Exception | None
-        if message.attempts > MAX_ATTEMPTS:
-            settling.settle(message, state=DEAD, error=NEVER_SETTLED)
-            continue
-        try:
-            mail = _to_be_sent(settling, message, words[message.pk]())
-        except Exception as trouble:
-            log.exception("No words for %s", message.public_id)
-            mail = trouble
-        hear()
-        if mail is None:
-            continue
-        if time.monotonic() - renewed > RENEW_AFTER_SECONDS:
-            settling.write_down()
-            held, renewed = _renew(settling.token), time.monotonic()
-        if message.pk not in held:
-            continue
-        if (message.thread, message.recipient_id) in troubled:
-            settling.settle(message, state=PENDING, attempts=message.attempts - 1)
-        elif isinstance(mail, Exception):
-            try_again(message, mail)
-        else:
-            try:
-                post.hand_over(mail)
-            except MAIL_TROUBLE as trouble:
-                fail(message, trouble)
-            else:
-                under_way = message
-    hear()
-
-
-def _to_be_sent(
-    settling: _Settling, message: Notification, words: Composed | None
-) -> "_Mail | None":
-    """The e-mail to send; None when the message is settled without one, or waits for morning."""
-    if words is None:
-        settling.settle(message, state=DEAD, error=NOTHING_TO_SAY)
-        return None
-    if why := preferences.why_only_in_app(message.recipient, words.group):
-        settling.settle(message, state=MUTED, error=why)
-        return None
-    if morning := preferences.waits_until(message.recipient, words.group, clock.now()):
-        attempts = message.attempts - 1
-        settling.settle(message, state=PENDING, attempts=attempts, next_attempt_at=morning)
-        return None
-    return _Mail(message, words)
+    def _renew(self) -> None:
+        """Hold the lease for longer when it is getting old; what was lost is left alone."""
+        if time.monotonic() - self.renewed > RENEW_AFTER_SECONDS:
+            self.settling.write_down()
+            self.held, self.renewed = _renew(self.settling.token), time.monotonic()
 
 
 # ── An e-mail ─────────────────────────────────────────────────────────────────────────────────────
