@@ -4,7 +4,7 @@ from celery import shared_task
 
 from notifications import outbox
 from payments import refunds
-from resolution import announcements, drafts, evidence, messages, sweeps
+from resolution import announcements, drafts, evidence, messages, reminders, sweeps
 from resolution.models import Case
 
 
@@ -41,8 +41,9 @@ def deliver() -> None:
 
 @shared_task
 def sweep_cases() -> None:
-    """Find the cases whose time has come, and those whose payment or refund has news."""
+    """Find the cases whose time has come or comes soon, and those whose payment has news."""
     sweeps.sweep()
+    reminders.remind()
     for case_id in sweeps.with_news_of_payments():
         sweeps.notice_payment(case_id)
     for case_id in sweeps.with_news_of_refunds():
