@@ -1,4 +1,4 @@
-"""Cases, their timeline, files and drafts of messages, and the creators' auto-respond rules."""
+"""Cases, their timeline, files and drafts of messages; the creators' rules and saved replies."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -320,6 +320,30 @@ class Rule(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class SavedReply(models.Model):
+    """A text that a company's team sends often, to be filled into an answer and sent by a person.
+
+    The text may hold the variables of auto-respond rules; `version` goes up with each change.
+    """
+
+    company = models.ForeignKey(Company, on_delete=models.CASCADE, related_name="saved_replies")
+    title = models.CharField(max_length=80)
+    text = models.TextField()
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    updated_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["title", "id"]
+        constraints = (
+            models.UniqueConstraint(fields=["company", "title"], name="reply_title_once"),
+        )
+        verbose_name_plural = "saved replies"
+
+    def __str__(self) -> str:
+        return self.title
 
 
 class ReminderMark(models.Model):
