@@ -35,8 +35,11 @@ SESSION_KEY = "typed"
 BATCH = 5000
 
 
-def typed_in(act: str, data: QueryDict) -> dict[str, Any]:
-    """What a form of this act holds: words or files, and what goes with them; or nothing at all."""
+def typed_in(act: str, data: Any) -> dict[str, Any]:
+    """What a form of this act holds: words or files, and what goes with them; or nothing at all.
+
+    `data` is the form's, as it was sent: a QueryDict.
+    """
     found: dict[str, Any] = {
         name: storable(text)
         for name in FIELDS.get(act, ("message",))

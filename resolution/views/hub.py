@@ -233,7 +233,7 @@ def open_case(request: HttpRequest, public_id: str) -> HttpResponse:
     reason = eligibility.why_not(payment, user, now=clock.now(), has_case=False)
     if reason:
         return _not_eligible(request, payment, reason, 200)
-    kept = next(iter(payment.drafts), {})
+    kept: dict[str, Any] = next(iter(payment.drafts), {})
     form = OpenCaseForm(payment=payment, user=user, initial=kept.get("fields", {}))
     return _opening_page(request, payment, form, 200, at=parse_datetime(kept.get("at", "")))
 
