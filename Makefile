@@ -17,6 +17,7 @@ help:
 	@echo "make test         run the tests"
 	@echo "make check        format, lint, types, contracts, migrations, settings, templates, tests"
 	@echo "make format       put the code into its form"
+	@echo "make api-fuzz     throw made-up requests at the API"
 	@echo "make screenshots  take the pictures in docs/images anew"
 	@echo "make lock         resolve the dependencies anew into requirements/"
 
@@ -37,6 +38,13 @@ help:
 .venv/installed-browser: requirements/browser.txt | .venv/bin/python
 	@echo "Installing the locked dependencies and tools into .venv"
 	$(PIP) -r $<
+	@touch $@
+
+# Apart from the rest: its own versions of what the tools have as well.
+.venv/fuzz/bin/schemathesis: requirements/fuzz.txt | .venv/bin/python
+	@echo "Installing the locked fuzzer into .venv/fuzz"
+	$(PYTHON) -m venv .venv/fuzz
+	.venv/fuzz/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
 	@touch $@
 
 .PHONY: install
@@ -77,6 +85,11 @@ PRODUCTION := SECRET_KEY=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR_
 	STRIPE_API_KEY=sk_live_0 STRIPE_WEBHOOK_SECRET=whsec_0 \
 	PAYPAL_CLIENT_ID=0 PAYPAL_CLIENT_SECRET=0 PAYPAL_WEBHOOK_ID=0 VAR_DIR=/tmp/resolution-check
 
+# Made-up requests against a demo of its own, by the API's own description; takes some minutes.
+.PHONY: api-fuzz
+api-fuzz: $(TOOLS) .venv/fuzz/bin/schemathesis
+	$(BIN)/python -m tests.api.fuzz .venv/fuzz/bin/schemathesis
+
 # Pictures for the documentation, of a demo of its own; needs Chromium.
 .PHONY: screenshots
 screenshots: $(TOOLS)
@@ -93,4 +106,5 @@ lock: .venv/installed-dev
 	$(UV) -o requirements/runtime.txt
 	$(UV) -c requirements/runtime.txt --extra dev -o requirements/dev.txt
 	$(UV) -c requirements/dev.txt --extra dev --extra browser -o requirements/browser.txt
+	echo schemathesis | $(subst pyproject.toml,-,$(UV)) -o requirements/fuzz.txt
 	@! grep -nE '^--|://' requirements/*.txt

@@ -13,7 +13,7 @@ from api.auth import Caller
 from api.errors import ApiError, ErrorOut, not_found
 from api.models import ApiToken, FileUpload
 from api.shapes import AttachmentOut
-from resolution.evidence import PUBLIC_ID, STORAGE_ERRORS
+from resolution.evidence import STORAGE_ERRORS, unsent_of
 from resolution.models import Attachment
 from resolution.views.files import send
 
@@ -22,22 +22,30 @@ signer = signing.TimestampSigner(salt="api.attachments")
 GOOD_FOR = 60 * 60  # seconds
 
 
+ONE_OF = {
+    "anyOf": [{"required": ["id"]}, {"required": ["direct_upload_id"]}],
+    "properties": {
+        name: {"type": "string", "pattern": r"^(att|file)_[A-Za-z0-9]{14}$"}
+        for name in ("id", "direct_upload_id")
+    },
+}
+"""What the document says of an upload that is named: one of the ids is there, and is one."""
+
+
 class AttachmentIn(Schema):
     """A file that was uploaded before, by one of its two ids."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=ONE_OF)
 
     id: str | None = None
     direct_upload_id: str | None = None
 
 
 def uploads_of(caller: Caller, named: Sequence[AttachmentIn]) -> list[str]:
-    """The public ids of the uploads that are named, for the form that looks at each of them."""
+    """The public ids of the caller's unsent uploads that are named, for the form to look at."""
     ids = _of_files(caller, [item.id or item.direct_upload_id or "" for item in named])
-    if not all(PUBLIC_ID.fullmatch(i) for i in ids):
-        raise ApiError(
-            422, "attachment_not_found", "There is no such upload of yours.", param="attachments"
-        )
+    if ids and len(unsent_of(caller.user, ids)) < len(set(ids)):
+        raise ApiError(404, "not_found", "There is no such upload of yours.", param="attachments")
     return ids
 
 
@@ -81,7 +89,7 @@ BYTES = {"200": {"description": "The bytes of the file.", "content": {"*/*": {}}
 @router.get(
     "/attachments/{attachment_id}",
     auth=None,
-    response={404: ErrorOut, 503: ErrorOut},
+    response={400: ErrorOut, 404: ErrorOut, 503: ErrorOut},
     operation_id="download_attachment",
     openapi_extra={"responses": BYTES},
 )

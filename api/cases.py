@@ -5,6 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
+from django.conf import settings
 from django.db.models import Count, Q
 from django.utils.datastructures import MultiValueDict
 from ninja import Query, Router, Schema
@@ -37,8 +38,8 @@ from marketplace import clock
 from payments.models import Payment
 from resolution import cases
 from resolution.eligibility import NotEligible
-from resolution.forms.messages import MessageForm
-from resolution.forms.opening import FULL, PART, OpenCaseForm
+from resolution.forms.messages import MAX_MESSAGE, MessageForm
+from resolution.forms.opening import FULL, MIN_DESCRIPTION, PART, OpenCaseForm
 from resolution.models import Case, CaseQuerySet, Event
 from resolution.terms import Actor, Party, Reason
 
@@ -73,14 +74,22 @@ def _timestamp(text: Any) -> str:
         raise PydanticCustomError("timestamp", "This is not an ISO 8601 timestamp") from reason
 
 
-Timestamp = Annotated[str, BeforeValidator(_timestamp)]
+Timestamp = Annotated[
+    str, BeforeValidator(_timestamp), Field(json_schema_extra={"format": "date-time"})
+]
+
+
+AccountId = Annotated[str, Field(json_schema_extra={"pattern": "^biz_[A-Za-z0-9]{14}$"})]
+UserId = Annotated[str, Field(json_schema_extra={"pattern": "^(user_[A-Za-z0-9]{14}|me)$"})]
+PaymentId = Annotated[str, Field(json_schema_extra={"pattern": "^pay_[A-Za-z0-9]{14}$"})]
+CaseId = Annotated[str, Field(json_schema_extra={"pattern": "^reso_[A-Za-z0-9]{14}$"})]
 
 
 class CaseFilter(QueryIn):
     """Which cases. What is given more than once widens: `status=closed&status=under_review`."""
 
-    account_id: str | None = Field(None, description="Only cases against this account (`biz_`).")
-    user_id: str | None = Field(None, description="Only cases this buyer opened (`user_`, `me`).")
+    account_id: AccountId | None = Field(None, description="Only cases against this account.")
+    user_id: UserId | None = Field(None, description="Only cases this buyer opened; `me` is you.")
     status: list[StatusName] = Field([], description="Only cases in these statuses.")
     reason: list[ReasonName] = Field([], description="Only cases opened for these reasons.")
     outcome: list[OutcomeName] = Field([], description="Only cases that ended these ways.")
@@ -158,28 +167,49 @@ class Strict(Schema):
     model_config = ConfigDict(extra="forbid")
 
 
-class CreateIn(Strict):
+def told(least: int, most: int) -> dict[str, Any]:
+    """How long a message is and what it is made of, for the document. The forms see to it."""
+    return {"minLength": least, "maxLength": most, "pattern": "^[^\\u0000]+$"}
+
+
+Message = Annotated[str, Field(json_schema_extra=told(1, MAX_MESSAGE))]
+Story = Annotated[str, Field(json_schema_extra=told(MIN_DESCRIPTION, MAX_MESSAGE))]
+Files = Annotated[list[AttachmentIn], Field(json_schema_extra={"maxItems": settings.MAX_FILES})]
+Amount = Annotated[
+    str | float,
+    Field(
+        json_schema_extra={
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,3})?$"},
+            ]
+        }
+    ),
+]
+
+
+class NewCaseIn(Strict):
     """A new case. `amount` is ours: part of the payment, in whole units; all of it unless given."""
 
-    receipt_id: str = Field(description="The payment (`pay_`).")
+    receipt_id: PaymentId = Field(description="The payment.")
     reason: ReasonName
-    message: str = Field(description="What happened.")
-    attachments: list[AttachmentIn] | None = None
-    amount: str | float | None = None
+    message: Story = Field(description="What happened.")
+    attachments: Files | None = None
+    amount: Amount | None = None
 
 
 class WordsIn(Strict):
     """A message, and up to three files with it."""
 
-    message: str
-    attachments: list[AttachmentIn] | None = None
+    message: Message
+    attachments: Files | None = None
 
 
 class AcceptIn(Strict):
     """What may go with the money."""
 
-    message: str | None = None
-    attachments: list[AttachmentIn] | None = None
+    message: Message | None = None
+    attachments: Files | None = None
     terminate_membership: bool | None = Field(
         None, description="End the buyer’s membership, too, and with it their access."
     )
@@ -188,8 +218,8 @@ class AcceptIn(Strict):
 class QuestionIn(Strict):
     """What the merchant wants to know."""
 
-    message: str | None = None
-    attachments: list[AttachmentIn] | None = None
+    message: Message | None = None
+    attachments: Files | None = None
 
 
 class NothingIn(Strict):
@@ -262,7 +292,7 @@ def _disjoint(caller: Caller) -> list[CaseQuerySet]:
     response={200: CaseOut, **documented(404)},
     operation_id="retrieve_resolution_center_case",
 )
-def retrieve_case(request: ApiRequest, case_id: str) -> CaseOut:
+def retrieve_case(request: ApiRequest, case_id: CaseId) -> CaseOut:
     """Retrieve a case."""
     caller = request.auth
     caller.needs(tokens.READ_CASES)
@@ -274,7 +304,7 @@ def retrieve_case(request: ApiRequest, case_id: str) -> CaseOut:
     response={200: EventPage, **documented(404)},
     operation_id="list_resolution_center_case_events",
 )
-def list_events(request: ApiRequest, case_id: str, query: Query[Window]) -> EventPage:
+def list_events(request: ApiRequest, case_id: CaseId, query: Query[Window]) -> EventPage:
     """List a case's timeline, newest first."""
     caller = request.auth
     caller.needs(tokens.READ_CASES)
@@ -317,7 +347,7 @@ def _shown(caller: Caller, case: Case) -> CaseOut:
     operation_id="create_resolution_center_case",
 )
 @idempotent
-def create_case(request: ApiRequest, body: CreateIn) -> Status[CaseOut]:
+def create_case(request: ApiRequest, body: NewCaseIn) -> Status[CaseOut]:
     """Open a case, as the buyer, for one of your own payments."""
     caller = request.auth
     caller.needs(tokens.MANAGE_CASES)
@@ -363,7 +393,7 @@ def create_case(request: ApiRequest, body: CreateIn) -> Status[CaseOut]:
     operation_id="accept_resolution_center_case",
 )
 @idempotent
-def accept_case(request: ApiRequest, case_id: str, body: AcceptIn | None = None) -> CaseOut:
+def accept_case(request: ApiRequest, case_id: CaseId, body: AcceptIn | None = None) -> CaseOut:
     """Accept, as the merchant: the buyer gets back what they asked for."""
     body = body or AcceptIn()
     return _act(
@@ -382,7 +412,7 @@ def accept_case(request: ApiRequest, case_id: str, body: AcceptIn | None = None)
     operation_id="deny_resolution_center_case",
 )
 @idempotent
-def deny_case(request: ApiRequest, case_id: str, body: WordsIn) -> CaseOut:
+def deny_case(request: ApiRequest, case_id: CaseId, body: WordsIn) -> CaseOut:
     """Deny, as the merchant, and say why. The buyer may appeal."""
     return _act(request, case_id, "deny", body.message, body.attachments)
 
@@ -393,7 +423,7 @@ def deny_case(request: ApiRequest, case_id: str, body: WordsIn) -> CaseOut:
     operation_id="request_info_resolution_center_case",
 )
 @idempotent
-def request_info(request: ApiRequest, case_id: str, body: QuestionIn | None = None) -> CaseOut:
+def request_info(request: ApiRequest, case_id: CaseId, body: QuestionIn | None = None) -> CaseOut:
     """Ask the buyer for more, as the merchant; at most three times a case."""
     body = body or QuestionIn()
     message = QUESTION if body.message is None else body.message
@@ -406,7 +436,7 @@ def request_info(request: ApiRequest, case_id: str, body: QuestionIn | None = No
     operation_id="reply_resolution_center_case",
 )
 @idempotent
-def reply_to_case(request: ApiRequest, case_id: str, body: WordsIn) -> CaseOut:
+def reply_to_case(request: ApiRequest, case_id: CaseId, body: WordsIn) -> CaseOut:
     """Answer, as the side that was asked."""
     return _act(request, case_id, "reply", body.message, body.attachments)
 
@@ -417,7 +447,7 @@ def reply_to_case(request: ApiRequest, case_id: str, body: WordsIn) -> CaseOut:
     operation_id="appeal_resolution_center_case",
 )
 @idempotent
-def appeal_case(request: ApiRequest, case_id: str, body: WordsIn) -> CaseOut:
+def appeal_case(request: ApiRequest, case_id: CaseId, body: WordsIn) -> CaseOut:
     """Appeal a decision, as a side that did not get all it asked for."""
     return _act(request, case_id, "appeal", body.message, body.attachments)
 
@@ -428,7 +458,7 @@ def appeal_case(request: ApiRequest, case_id: str, body: WordsIn) -> CaseOut:
     operation_id="withdraw_resolution_center_case",
 )
 @idempotent
-def withdraw_case(request: ApiRequest, case_id: str, body: NothingIn | None = None) -> CaseOut:
+def withdraw_case(request: ApiRequest, case_id: CaseId, body: NothingIn | None = None) -> CaseOut:
     """Withdraw a case, as the buyer who opened it. That is final."""
     return _act(request, case_id, "withdraw", "", None)
 

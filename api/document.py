@@ -1,6 +1,6 @@
 """What the API says of itself: an OpenAPI document, and a page for people that is made from it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -26,6 +26,18 @@ REPEATABLE = {
         "pattern": "^[!-~]+$",
     },
 }
+ACTS = ("accept", "deny", "request_info", "reply", "appeal", "withdraw")
+ON_A_CASE = (
+    "retrieve_resolution_center_case",
+    "list_resolution_center_case_events",
+    *(f"{act}_resolution_center_case" for act in ACTS),
+)
+LINKS: dict[str, tuple[str, str, Sequence[str]]] = {
+    "list_resolution_center_cases": ("/data/0/id", "case_id", ON_A_CASE),
+    "create_resolution_center_case": ("/id", "case_id", ON_A_CASE),
+}
+"""Where an answer holds an id, which parameter it is good for, and of which calls."""
+
 WAIT = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 
 
@@ -46,8 +58,25 @@ def _complete(operation: dict[str, Any], *, is_post: bool) -> None:
     for status, response in responses.items():
         if str(status) == "429":
             response["headers"] = WAIT
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _present(parameter["schema"])
     if is_post and operation.get("security"):
         operation.setdefault("parameters", []).append(REPEATABLE)
+    if operation["operationId"] in LINKS:
+        where, parameter, calls = LINKS[operation["operationId"]]
+        answer = next(r for status, r in responses.items() if int(status) < 300)
+        answer["links"] = {
+            call: {"operationId": call, "parameters": {parameter: f"$response.body#{where}"}}
+            for call in calls
+        }
+
+
+def _present(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter's schema as it is when the parameter is there: an address holds no null."""
+    choices = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
+    if len(choices) != 1:
+        return schema
+    return {name: value for name, value in schema.items() if name != "anyOf"} | choices[0]
 
 
 # ── The page for people ───────────────────────────────────────────────────────────────────────────

@@ -196,13 +196,14 @@ def _of_validation(error: ValidationError) -> ApiError:
     fields = place[1:] if source == "body" else named[-1:]
     param = ".".join(map(str, fields)) or None
     code = CODES.get(first["type"], "parameter_invalid")
-    if first["type"] == "parameter_unknown":  # found by paging.QueryIn, which names it
-        code, param = "parameter_unknown", str(first["ctx"]["param"])
+    if "param" in first.get("ctx", ()):  # found by paging.QueryIn, which names it
+        code, param = str(first["type"]), str(first["ctx"]["param"])
     if param is None:
         return ApiError(400, code, "Send a JSON object.")
     message = {
         "parameter_missing": f"“{param}” is missing.",
         "parameter_unknown": f"There is no parameter “{param}”.",
+        "parameter_repeated": f"Send “{param}” once.",
     }.get(code, f"“{param}”: {first['msg']}.")
     return ApiError(400, code, message, param=param)
 

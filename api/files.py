@@ -12,12 +12,12 @@ from django.urls import reverse
 from django.utils import timezone
 from ninja import Query, Router, Schema
 from ninja.responses import Status
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from api import tokens
 from api.attachments import attachment_out
 from api.auth import ApiRequest, Caller
-from api.cases import OldestFirst
+from api.cases import OldestFirst, Strict
 from api.errors import ApiError, ErrorOut, documented, not_found
 from api.idempotency import idempotent
 from api.models import FileUpload
@@ -68,10 +68,8 @@ class FilePage(Schema):
     page_info: PageInfo
 
 
-class CreateIn(Schema):
+class NewFileIn(Strict):
     """A file to come."""
-
-    model_config = ConfigDict(extra="forbid")
 
     filename: Annotated[str, Field(min_length=1, max_length=300)]
     byte_size: Annotated[int, Field(ge=1, le=2**53)] | None = None
@@ -110,7 +108,7 @@ def file_out(upload: FileUpload, caller: Caller) -> FileOut:
     operation_id="create_file",
 )
 @idempotent
-def create_file(request: ApiRequest, body: CreateIn) -> Status[FileOut]:
+def create_file(request: ApiRequest, body: NewFileIn) -> Status[FileOut]:
     """Announce a file. PUT its bytes to `upload_url`, with `upload_headers`, within 15 minutes."""
     caller = request.auth
     caller.needs(tokens.MANAGE_CASES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar, get_origin
 
 from django.db.models import F, Model, Q, QuerySet
 from ninja import Schema
@@ -22,20 +22,22 @@ BIGGEST = 2**63 - 1
 
 Row = TypeVar("Row", bound=Model)
 Count = Annotated[int, Field(ge=1, le=MOST)]
-CursorText = Annotated[str, Field(max_length=400)]
+CursorText = Annotated[
+    str, Field(max_length=400, json_schema_extra={"pattern": "^[A-Za-z0-9_-]+$"})
+]
 
 
 class QueryIn(Schema):
-    """Parameters of an address; one that does not exist is refused rather than overlooked."""
+    """Parameters of an address; what would be overlooked is refused: unknown ones, and repeats."""
 
     @model_validator(mode="after")
-    def _knows_all(self, info: ValidationInfo) -> Self:
-        request = (info.context or {}).get("request")
-        for name in request.GET if request is not None else ():
-            if name not in type(self).model_fields:
-                raise PydanticCustomError(
-                    "parameter_unknown", "There is no parameter of this name", {"param": name}
-                )
+    def _overlooks_none(self, info: ValidationInfo) -> Self:
+        request, fields = (info.context or {}).get("request"), type(self).model_fields
+        for name, values in request.GET.lists() if request is not None else ():
+            if name not in fields:
+                raise PydanticCustomError("parameter_unknown", "It is unknown", {"param": name})
+            if len(values) > 1 and get_origin(fields[name].annotation) is not list:
+                raise PydanticCustomError("parameter_repeated", "Send it once", {"param": name})
         return self
 
 

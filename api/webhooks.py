@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from django.db.models import Q
 from ninja import Query, Router, Schema
 from ninja.responses import Status
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from api import announced, tokens
 from api.auth import ApiRequest, Caller
-from api.cases import Timestamp
+from api.cases import Strict, Timestamp
 from api.errors import ApiError, documented, not_found
 from api.idempotency import idempotent, idempotent_call
 from api.paging import CursorText, Order, PageInfo, QueryIn, Window, page_of
@@ -106,17 +106,11 @@ class QueuedOut(Schema):
     queued: bool
 
 
-class Strict(Schema):
-    """A body that holds nothing but what is named."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
 Url = Annotated[str, Field(max_length=2000, description="An https address.")]
 EventNames = Annotated[list[str], Field(max_length=50, description=", ".join(EVENTS))]
 
 
-class CreateIn(Strict):
+class NewWebhookIn(Strict):
     """A new endpoint. It listens to everything unless `events` says what."""
 
     url: Url
@@ -281,7 +275,7 @@ def _refused(refusal: WebhookRefused) -> ApiError:
     return ApiError(status, code, str(refusal), param=refusal.field)
 
 
-def _check(body: CreateIn | UpdateIn) -> None:
+def _check(body: NewWebhookIn | UpdateIn) -> None:
     if body.child_resource_events:
         raise ApiError(
             422, "parameter_invalid", "Accounts here have no others below them.",
@@ -320,7 +314,7 @@ def list_webhooks(request: ApiRequest, query: Query[ListQuery]) -> WebhookPage:
     operation_id="create_webhook",
 )
 @idempotent
-def create_webhook(request: ApiRequest, body: CreateIn) -> Status[WebhookOut]:
+def create_webhook(request: ApiRequest, body: NewWebhookIn) -> Status[WebhookOut]:
     """Make an endpoint. Its secret is in this answer and in no other."""
     company = _company(request.auth, body.resource_id)
     _check(body)

@@ -392,10 +392,10 @@ BAD_BODIES: list[tuple[Any, tuple[int, str, str | None]]] = [
     (json.dumps({"message": "a" * 4001}), (422, "parameter_invalid", "message")),
     (json.dumps({"message": "a" * 3_000_000}), (413, "payload_too_large", None)),
     ('{"message": "a", "attachments": {}}', (400, "parameter_invalid", "attachments")),
-    ('{"message": "a", "attachments": [{}]}', (422, "attachment_not_found", "attachments")),
+    ('{"message": "a", "attachments": [{}]}', (404, "not_found", "attachments")),
     (
         '{"message": "a", "attachments": [{"id": "att_00000000000000"}]}',
-        (422, "parameter_invalid", "attachments"),
+        (404, "not_found", "attachments"),
     ),
     (
         '{"message": "a", "attachments": [{"url": "http://x"}]}',
@@ -435,6 +435,7 @@ BAD_QUERIES: list[tuple[str, tuple[int, str, str | None]]] = [
     ("?created_after=yesterday", (400, "parameter_invalid", "created_after")),
     ("?created_before=0001-01-01T00:00:00%2B14:00", (400, "parameter_invalid", "created_before")),
     ("?statuses=closed", (400, "parameter_unknown", "statuses")),
+    ("?user_id=me&user_id=me", (400, "parameter_repeated", "user_id")),
     ("/%00", (400, "bad_request", None)),
     ("/%ED%A0%80", (404, "not_found", "id")),
     ("/reso_1/nowhere", (404, "not_found", None)),
@@ -467,7 +468,7 @@ def test_files_go_with_an_act_and_their_addresses_are_good_while_the_token_is(
     file = event["attachments"][0]
     address = file["url"].removeprefix("https://testserver")
 
-    assert error_of(stolen) == (422, "parameter_invalid", "attachments")
+    assert error_of(stolen) == (404, "not_found", "attachments")
     assert shown(sent)["status"] == "awaiting_merchant"
     assert (file["id"], file["filename"], file["content_type"]) == (
         mine.public_id, "a.png", "image/png",

@@ -1,10 +1,12 @@
 """What the API says of itself, and whether it is so."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 
 from django.core.management import call_command
 from django.test import Client
+from ninja import Schema
 
 from api.idempotency import idempotent
 from api.urls import api
@@ -47,3 +49,19 @@ def test_the_page_shows_every_call(client: Client) -> None:
     page = client.get("/api/v1/docs").content.decode()
 
     assert [path for path in paths if f" {path}</code>" not in page] == []
+
+
+def test_no_two_schemas_share_a_name() -> None:
+    """The document knows a schema by its class's name: of two with one name it would show one."""
+    names = Counter(schema.__name__ for schema in subclasses(Schema) if is_ours(schema))
+
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def subclasses(schema: type[Schema]) -> set[type[Schema]]:
+    below = set(schema.__subclasses__())
+    return below.union(*(subclasses(each) for each in below))
+
+
+def is_ours(schema: type[Schema]) -> bool:
+    return schema.__module__.startswith("api.")
