@@ -5,6 +5,7 @@ and over the limit for one person somebody else of finance approves.
 """
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -198,10 +199,10 @@ def balances(user: User) -> Sequence[tuple[str, int]]:
     return list(rows)
 
 
-def statement(user: User) -> QuerySet[CreditEntry]:
-    """Every booking on the buyer's credits, newest first.
+def statement(user: User) -> QuerySet[Any]:
+    """Every entry on the buyer's credits, newest first.
 
-    `balance_minor` is what the account of that currency held once it was booked.
+    Its `balance_minor` is what the account of that currency held once it was booked.
     """
     return (
         CreditEntry.objects.filter(account__kind=CreditAccount.Kind.BUYER, account__user=user)

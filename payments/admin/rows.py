@@ -161,7 +161,7 @@ class Standing(admin.SimpleListFilter):
     def value(self) -> str:
         return str(super().value() or "open")
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         for value, label in self.lookup_choices:
             yield {
                 "selected": self.value() == value,

@@ -461,11 +461,10 @@ class _Desk:
             step = self.approving
         elif form.name == "decide":
             step = self.deciding
-        decides = isinstance(form, DecideForm | ApproveForm)
         with transaction.atomic():
             cases.take_step(
                 self.case, step, self.actor, message=said.get(form.words, ""), form_key=key,
-                seen_version=said["version"], verdict=form.verdict() if decides else None,
+                seen_version=said["version"], verdict=form.verdict(),
                 asks=Party(said["asks"]) if "asks" in said else None,
                 reference=said.get("reference", ""), proposes=form.proposes,
                 facts={"alone_because": alone} if alone else None,

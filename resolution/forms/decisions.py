@@ -45,6 +45,10 @@ class CaseForm(forms.Form):
         super().__init__(data, initial=fresh | dict(initial or {}), auto_id=f"{self.name}-%s")
         self.case = case
 
+    def verdict(self) -> Verdict | None:
+        """What a valid form decides, if it decides anything."""
+        return None
+
     def typed(self) -> list[tuple[str, str]]:
         """(label, text) of whatever somebody wrote, so that it is never lost."""
         return [
@@ -58,7 +62,7 @@ class DecideForm(CaseForm):
     """The decision: what the buyer gets, why, and what it rests on."""
 
     name, step = "decide", "decide"
-    steps = DECIDING
+    steps: ClassVar[Sequence[str]] = DECIDING
     words = "why"
 
     outcome = forms.ChoiceField(

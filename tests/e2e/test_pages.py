@@ -118,7 +118,14 @@ def test_the_administration(staff):
 
     found = look_at(
         priya,
-        ["/admin/", cases, (cases, "th a.row__link"), (f"{cases}?view=decided", "th a.row__link")],
+        [
+            "/admin/",
+            cases,
+            (cases, "th a.row__link"),
+            (f"{cases}?view=decided", "th a.row__link"),
+            f"{cases}money/",
+            ("/admin/payments/creditaccount/", "td.field-owner a"),
+        ],
     )
 
     assert found == []

@@ -76,7 +76,12 @@ def test_what_was_settled_is_not_settled_again(
 
 
 def test_the_list_shows_what_is_open(at_abes: Client, row: Discrepancy) -> None:
-    asked = ({}, {"standing": "open"}, {"standing": "settled"}, {"standing": "gone"})
+    asked: tuple[dict[str, str], ...] = (
+        {},
+        {"standing": "open"},
+        {"standing": "settled"},
+        {"standing": "gone"},
+    )
     found = [at_abes.get(LIST, query) for query in asked]
 
     assert [b"rfnd_1" in page.content for page in found] == [True, True, False, False]
