@@ -39,6 +39,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("webhooks/", include("payments.urls")),
     path("api/v1/", api.urls),
+    path("", include("api.pages")),
     path("", include("resolution.urls")),
 ]
 if settings.DEMO:

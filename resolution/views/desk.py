@@ -163,6 +163,12 @@ class Desk:
     def several(self) -> bool:
         return len(self.places) > 1
 
+    @property
+    def runs_one(self) -> bool:
+        """They own or administrate the chosen company, or any if none is chosen."""
+        theirs = [place for place in self.places if self.chosen in (None, place.company)]
+        return any(place.role in ("owner", "admin") for place in theirs)
+
     def query(self, company: Company | None = None) -> dict[str, str]:
         """The part of an address that names the company, where there is a choice."""
         named = company or self.chosen
@@ -203,7 +209,7 @@ class Desk:
 
     def nav(self, tab: str) -> dict[str, Any]:
         """The menu of the dashboard, for `dash/base.html`."""
-        page = "dash-rules" if tab == "rules" else "dash-cases"
+        page = {"rules": "dash-rules", "developers": "dash-developers"}.get(tab, "dash-cases")
         turn = column_of(tabs()[0])
         companies = [
             {
@@ -214,7 +220,7 @@ class Desk:
             }
             for company in self.companies
         ]
-        if tab != "rules" and self.several:
+        if page == "dash-cases" and self.several:
             every = {"name": "All companies", "href": reverse(page), "current": self.chosen is None}
             companies.insert(0, every)
         return {
@@ -224,6 +230,7 @@ class Desk:
             "companies": companies if self.several else [],
             "cases_href": href("dash-cases", self.query()),
             "rules_href": href("dash-rules", self.query()),
+            "developers_href": href("dash-developers", self.query()) if self.runs_one else "",
             "hub_href": reverse("hub"),
         }
 

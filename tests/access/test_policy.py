@@ -25,8 +25,9 @@ from django.test import Client
 from django.test.utils import override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from api import tokens
 from marketplace.models import Company, Membership, Product, TeamMember, User
-from notifications.models import Notification
+from notifications.models import Notification, WebhookAttempt, WebhookEndpoint
 from payments import credits, refunds
 from payments.gateways import RefundAnswer
 from payments.models import CreditAdjustment, Discrepancy, ProviderEvent, Refund
@@ -288,6 +289,28 @@ GET  dash-rule-act delete             | in   405  405  405  405  405  405  405  
 POST dash-rule-act delete             | in   404  404  done done 403  403  404  404  404  done
 GET  dash-rule-act nonsense           | in   405  405  405  405  405  405  405  405  405  405
 POST dash-rule-act nonsense           | in   404  404  404  404  403  403  404  404  404  404
+GET  dash-developers                  | in   404  404  ok   ok   403  403  ok   404  404  ok
+POST dash-developers                  | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-token-new                   | in   404  404  ok   ok   403  403  ok   404  404  ok
+POST dash-token-new                   | in   404  404  422  422  403  403  422  404  404  422
+GET  dash-webhook-new                 | in   404  404  ok   ok   403  403  ok   404  404  ok
+POST dash-webhook-new                 | in   404  404  422  422  403  403  422  404  404  422
+GET  dash-token-revoke                | in   405  405  405  405  405  405  405  405  405  405
+POST dash-token-revoke                | in   404  404  back back 403  403  404  404  404  back
+GET  dash-webhook                     | in   404  404  ok   ok   403  403  404  404  404  ok
+POST dash-webhook                     | in   404  404  422  422  403  403  404  404  404  422
+GET  dash-webhook-act off             | in   405  405  405  405  405  405  405  405  405  405
+POST dash-webhook-act off             | in   404  404  back back 403  403  404  404  404  back
+GET  dash-webhook-act nonsense        | in   405  405  405  405  405  405  405  405  405  405
+POST dash-webhook-act nonsense        | in   404  404  404  404  403  403  404  404  404  404
+GET  dash-delivery-replay             | in   405  405  405  405  405  405  405  405  405  405
+POST dash-delivery-replay             | in   404  404  back back 403  403  404  404  404  back
+GET  hub-tokens                       | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST hub-tokens                       | in   405  405  405  405  405  405  405  405  405  405
+GET  hub-token-new                    | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST hub-token-new                    | in   422  422  422  422  422  422  422  422  422  422
+GET  hub-token-revoke                 | in   405  405  405  405  405  405  405  405  405  405
+POST hub-token-revoke                 | in   back 404  404  404  404  404  404  404  404  404
 GET  uploads                          | in   405  405  405  405  405  405  405  405  405  405
 POST uploads                          | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 GET  attachment                       | in   ok   404  ok   ok   ok   ok   404  ok   ok   ok
@@ -367,6 +390,15 @@ class World:
         self.rule = Rule.objects.create(
             company=company, name="All", reasons=["fraudulent"], message="Sorry.", position=1
         )
+        self.own_token, _ = tokens.make(bea, "Mine", [tokens.READ_CASES])
+        self.company_token, _ = tokens.make(cleo, "Ours", [tokens.READ_CASES], company=company)
+        self.endpoint = WebhookEndpoint.objects.create(
+            company=company, url="https://shop.example/", events=["refund.created"], enabled=False
+        )
+        self.delivery = WebhookAttempt.objects.create(
+            endpoint=self.endpoint, type="refund.created", request_body='{"id": "msg_1"}',
+            success=False, seconds=0.1,
+        )  # fmt: skip
         self.file = Attachment.objects.create(
             event=self.asked.events.get(step="open_case"), uploader=bea, filename="a.png",
             content_type="image/png", kind="image", size=3, sha256="0" * 64,
@@ -431,6 +463,8 @@ class World:
             return [self.case_for(act).public_id, act.split(",")[0]]
         if name == "dash-rule-act":
             return [self.rule.pk, act]
+        if name == "dash-webhook-act":
+            return [self.endpoint.public_id, act]
         if name in API_ON_ONE_CASE:
             return [self.asked.public_id]
         ids: dict[str, list[Any]] = {
@@ -454,6 +488,10 @@ class World:
             "dash-case": [self.asked.public_id],
             "dash-live": [self.asked.public_id],
             "dash-rule": [self.rule.pk],
+            "dash-token-revoke": [self.company_token.public_id],
+            "hub-token-revoke": [self.own_token.public_id],
+            "dash-webhook": [self.endpoint.public_id],
+            "dash-delivery-replay": [self.endpoint.public_id, self.delivery.public_id],
             "attachment": [self.file.public_id],
             "password_reset_confirm": ["MQ", "set-password"],
         }

@@ -1,0 +1,83 @@
+"""The forms of the developers’ pages: a token, and a webhook."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+from api import tokens
+from notifications.webhooks import EVENTS
+from resolution.forms.messages import shows
+
+LIFETIMES = {"30": "30 days", "90": "90 days", "365": "1 year", "": "It does not expire"}
+LABELS = {name: f"{said} ({name})" for name, said in EVENTS.items()}
+
+
+class TokenForm(forms.Form):
+    """What a token is for, what it may do, and for how long."""
+
+    name = forms.CharField(
+        label="Name",
+        max_length=80,
+        help_text="What will use it, so that you can tell your tokens apart.",
+        error_messages={"required": "Give the token a name."},
+    )
+    scopes = forms.MultipleChoiceField(
+        label="What it may do",
+        choices=[(scope, said) for scope, said in tokens.SCOPES.items()],
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={
+            "required": "Choose at least one thing that the token may do.",
+            "invalid_choice": "Choose from the list below.",
+        },
+    )
+    lifetime = forms.ChoiceField(
+        label="Expires after", choices=list(LIFETIMES.items()), required=False, initial="90"
+    )
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if not any(shows(character) for character in name):
+            raise forms.ValidationError("Give the token a name.")
+        return name
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it expires, from a valid form."""
+        days = self.cleaned_data["lifetime"]
+        return timezone.now() + timedelta(days=int(days)) if days else None
+
+
+class WebhookForm(forms.Form):
+    """Where events go, and which."""
+
+    url = forms.CharField(
+        label="Address",
+        max_length=2000,
+        help_text="An https address of yours that takes POST requests.",
+        error_messages={"required": "Enter the address that events go to."},
+        widget=forms.URLInput(
+            attrs={"class": "input", "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+    events = forms.MultipleChoiceField(
+        label="Tell it when",
+        choices=list(LABELS.items()),
+        widget=forms.CheckboxSelectMultiple,
+        initial=list(EVENTS),
+        error_messages={
+            "required": "Choose at least one event.",
+            "invalid_choice": "Choose from the list below.",
+        },
+    )
+
+
+class TestEventForm(forms.Form):
+    """Which event to try an endpoint out with."""
+
+    event = forms.ChoiceField(label="Event", choices=[(name, name) for name in EVENTS])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["event"].initial = next(iter(EVENTS))
