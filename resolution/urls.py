@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from resolution.views import auto_respond, dash, files, hub
+from resolution.views import account, auto_respond, dash, files, hub, inbox
 
 urlpatterns = [
     path("hub/", hub.home, name="hub"),
@@ -34,6 +34,13 @@ urlpatterns = [
         auto_respond.rule_act,
         name="dash-rule-act",
     ),
+    path("hub/notices/", inbox.hub_notices, name="hub-notices"),
+    path("hub/notices/read/", inbox.hub_read, name="hub-notices-read"),
+    path("dash/resolution-center/notices/", inbox.dash_notices, name="dash-notices"),
+    path("dash/resolution-center/notices/read/", inbox.dash_read, name="dash-notices-read"),
+    path("account/", account.settings_page, name="account"),
+    path("account/notifications/", account.mail_page, name="account-mail"),
+    path("account/unsubscribe/<str:token>/", account.unsubscribe, name="account-unsubscribe"),
     path("uploads/", files.upload, name="uploads"),
     path("files/<str:public_id>/", files.download, name="attachment"),
 ]

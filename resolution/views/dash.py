@@ -377,7 +377,7 @@ def _surface(desk: Desk) -> case_page.Surface:
         assert case, "the page of a case has one"
         of_company = replace(desk, chosen=case.company)
         tab = _tab_of(case)
-        return of_company.nav("cases") | {
+        return of_company.nav("cases", reading=case.public_id) | {
             "back_label": tab.caption,
             "back_href": href("dash-cases", of_company.query() | {"view": tab.name}),
             "next_href": _next_href(case),

@@ -16,6 +16,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from marketplace.models import Company, TeamMember, User
+from notifications import inbox
 from resolution import words
 from resolution.actors import as_creator
 from resolution.lifecycle import IN_REVIEW
@@ -139,6 +140,7 @@ class Desk:
         places = list(
             TeamMember.objects.filter(user=user)
             .select_related("company")
+            .annotate(unread=inbox.unread_of("user"))
             .order_by("company__name", "company_id")
         )
         chosen = None
@@ -207,8 +209,16 @@ class Desk:
     def first_due(self) -> datetime | None:
         return min((row["first_due"] for row in self._shown() if row["first_due"]), default=None)
 
-    def nav(self, tab: str) -> dict[str, Any]:
-        """The menu of the dashboard, for `dash/base.html`."""
+    def _unread(self, reading: str) -> str:
+        """How many notices the person has not read, once they have read those of this case."""
+        unread: list[str] = self.places[0].unread if self.places else []  # type: ignore[attr-defined]
+        return inbox.count_of(inbox.opened(self.user, reading, unread) if reading else unread)
+
+    def nav(self, tab: str, *, reading: str = "") -> dict[str, Any]:
+        """The menu of the dashboard, for `dash/base.html`.
+
+        `reading` is the public id of the case that is being looked at: what was told of it is read.
+        """
         page = {"rules": "dash-rules", "developers": "dash-developers"}.get(tab, "dash-cases")
         turn = column_of(tabs()[0])
         companies = [
@@ -232,6 +242,8 @@ class Desk:
             "rules_href": href("dash-rules", self.query()),
             "developers_href": href("dash-developers", self.query()) if self.runs_one else "",
             "hub_href": reverse("hub"),
+            "notices_href": reverse("dash-notices"),
+            "unread": self._unread(reading),
         }
 
 

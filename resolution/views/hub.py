@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from marketplace import clock
 from marketplace.models import Membership, Product, TeamMember, User
+from notifications import inbox
 from payments import credits as ledger
 from payments.models import CreditEntry, Payment
 from payments.money import format_money
@@ -33,26 +34,34 @@ PAGE = 25
 CASE_COLUMNS = ("payment", "buyer", "company", "product", "refund")
 
 
-def menu(request: HttpRequest, tab: str) -> dict[str, Any]:
-    """What the bar on top shows: the page's place, what waits for the buyer, other ways to go."""
+def menu(request: HttpRequest, tab: str, *, reading: str = "") -> dict[str, Any]:
+    """What the bar on top shows: the page's place, what waits for the buyer, other ways to go.
+
+    `reading` is the public id of the case that is being looked at: what was told of it is read.
+    """
     user = _user(request)
     waiting = Case.objects.visible_to(as_buyer(user)).needs_buyer()
     found = User.objects.filter(pk=user.pk).values_list(
         Subquery(waiting.order_by().values("buyer").annotate(many=Count("pk")).values("many")),
         Exists(CreditEntry.objects.filter(account__user=user)),
         Exists(TeamMember.objects.filter(user=user)),
+        inbox.unread_of("pk"),
     )
-    many, shows_credits, sells = found.get()
+    many, shows_credits, sells, unread = found.get()
+    if reading:
+        unread = inbox.opened(user, reading, unread)
     return {
         "tab": tab,
         "cases_turn_count": many or 0,
         "shows_credits": shows_credits,
         "dash_href": reverse("dash-cases") if sells else "",
+        "notices_href": reverse("hub-notices"),
+        "unread": inbox.count_of(unread),
     }
 
 
 def _case_menu(request: HttpRequest, case: Case | None) -> Mapping[str, Any]:
-    return menu(request, "cases")
+    return menu(request, "cases", reading=case.public_id if case else "")
 
 
 HUB = Surface(

@@ -27,6 +27,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from api import tokens
 from marketplace.models import Company, Membership, Product, TeamMember, User
+from notifications import preferences
 from notifications.models import Notification, WebhookAttempt, WebhookEndpoint
 from payments import credits, refunds
 from payments.gateways import RefundAnswer
@@ -313,6 +314,20 @@ GET  hub-token-revoke                 | in   405  405  405  405  405  405  405  
 POST hub-token-revoke                 | in   back 404  404  404  404  404  404  404  404  404
 GET  uploads                          | in   405  405  405  405  405  405  405  405  405  405
 POST uploads                          | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+GET  hub-notices                      | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST hub-notices                      | in   405  405  405  405  405  405  405  405  405  405
+GET  hub-notices-read                 | in   405  405  405  405  405  405  405  405  405  405
+POST hub-notices-read                 | in   back back back back back back back back back back
+GET  dash-notices                     | in   404  404  ok   ok   ok   ok   ok   404  404  ok
+POST dash-notices                     | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-notices-read                | in   405  405  405  405  405  405  405  405  405  405
+POST dash-notices-read                | in   404  404  back back back back back 404  404  back
+GET  account                          | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST account                          | in   422  422  422  422  422  422  422  422  422  422
+GET  account-mail                     | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST account-mail                     | in   422  422  422  422  422  422  422  422  422  422
+GET  account-unsubscribe              | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
+POST account-unsubscribe              | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 GET  attachment                       | in   ok   404  ok   ok   ok   ok   404  ok   ok   ok
 POST attachment                       | 405  405  405  405  405  405  405  405  405  405  405
 """
@@ -493,6 +508,7 @@ class World:
             "dash-webhook": [self.endpoint.public_id],
             "dash-delivery-replay": [self.endpoint.public_id, self.delivery.public_id],
             "attachment": [self.file.public_id],
+            "account-unsubscribe": [preferences.stop_token(self.bea, "news")],
             "password_reset_confirm": ["MQ", "set-password"],
         }
         return ids.get(name, [])
