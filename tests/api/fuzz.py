@@ -51,7 +51,7 @@ def fuzz(schemathesis: str, stack: Stack, role: str, config: Path) -> bool:
         "--max-examples", EXAMPLES, "--exclude-checks", LEFT_OUT,
     ]  # fmt: skip
     print(f"As {user['email']}:", flush=True)  # noqa: T201
-    return subprocess.run(command, check=False).returncode != 0
+    return subprocess.run(command, check=False, cwd=config.parent).returncode != 0
 
 
 def _get(stack: Stack, user: dict[str, str], path: str) -> Any:
@@ -61,4 +61,4 @@ def _get(stack: Stack, user: dict[str, str], path: str) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(str(Path(sys.argv[1]).absolute())))

@@ -1,7 +1,9 @@
 """The official client against a live server: every method, blocking and not, and all at once."""
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +18,7 @@ from whop_sdk.types import ResolutionCenterCase
 from api import tokens
 from api.models import KeptAnswer
 from marketplace.models import Membership, User
-from payments.models import Refund
+from payments.models import Payment, Refund
 from resolution import cases, evidence, sweeps
 from resolution.models import Case, Event
 from resolution.terms import Actor, Remedy, Verdict
@@ -24,6 +26,7 @@ from tests.api.sdk import Program, check_whole
 from tests.evidence.hostile import picture, upload
 from tests.people import MakePayment
 
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "api.md"
 STORY = "The presets were empty files, all sixty of them."
 
 MakeProgram = Callable[..., Program]
@@ -196,3 +199,38 @@ def test_the_buyer_is_a_program_and_the_creator_sits_at_a_browser(
         "customer_won", "merchant", [],
     )  # fmt: skip
     assert Refund.objects.get().state == "held"
+
+
+def test_the_walk_in_the_documentation_can_be_walked(
+    live_server: LiveServer, settings: Settings, bea: User, cleo: User, payment: Payment,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    settings.SITE_URL = live_server.url
+    monkeypatch.chdir(tmp_path)
+    Path("folder.png").write_bytes(picture())
+    [walk] = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    for name, value in {
+        "http://localhost:8000": live_server.url,
+        "apik_buyer…": tokens.make(bea, "Walk", list(tokens.SCOPES))[1],
+        "apik_merchant…": tokens.make(cleo, "Walk", list(tokens.SCOPES))[1],
+        "pay_…": payment.public_id,
+    }.items():
+        assert walk.count(name) == 1
+        walk = walk.replace(name, value)
+    opening, rest = walk.split("# A moment later")
+    names: dict[str, Any] = {}
+
+    exec(opening, names)
+    sweeps.advance([Case.objects.get().pk])
+    exec(f"#{rest}", names)
+    for program in (names["buyer"], names["merchant"]):
+        program._client_wrapper.httpx_client.httpx_client.close()
+
+    told = capsys.readouterr().out
+    assert "under_review True" in told
+    assert told.count("\n") == 9
+    steps = Event.objects.values_list("step", flat=True)
+    assert list(steps) == [
+        "open_case", "notify_creator", "request_info", "reply", "deny", "appeal",
+    ]  # fmt: skip
+    assert Event.objects.get(step="reply").attachments.count() == 1
