@@ -11,12 +11,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
+from django.db.models import Q
 from django.http import QueryDict
 
 from marketplace import clock
 from marketplace.models import User
+from payments.models import Payment
 from resolution.evidence import PUBLIC_ID
-from resolution.models import Draft
+from resolution.models import Case, Draft
 
 OPEN = "open"
 FIELDS = {
@@ -27,6 +29,7 @@ FIELDS = {
 }  # fmt: skip
 """What is kept of the form of an act; of those that are not named here it is the message."""
 
+ACTS = {*FIELDS, "reply", "comment", "appeal"}
 WORDS = {"amount", "description", "message"}
 WORDS |= {name for name in FIELDS["respond"] if name.endswith("_message")}
 MAX_CHARACTERS = 20_000
@@ -120,9 +123,23 @@ def carry(session: Any, about: str, act: str, data: QueryDict) -> None:
         session[SESSION_KEY] = {"by": by, "about": about, "act": act, "fields": fields}
 
 
-def bring(session: Any, user: User) -> None:
+def bring(session: Any, user: User) -> bool:
     """Make a draft of what was typed before the login, if it was this person who typed it."""
     carried = session.get(SESSION_KEY)
-    if carried and carried["by"] == user.public_id:
-        keep(user, carried["about"], carried["act"], carried["fields"])
-        del session[SESSION_KEY]
+    if not carried or carried["by"] != user.public_id:
+        return False
+    del session[SESSION_KEY]
+    return rescue(user, carried["about"], carried["act"], carried["fields"])
+
+
+def rescue(user: User, about: str, act: str, fields: Mapping[str, Any]) -> bool:
+    """Keep what no page of theirs has asked to keep, if it is about something of theirs."""
+    if act not in ACTS:
+        return False
+    of_theirs = Q(buyer=user) | Q(company__members__user=user)
+    there = (
+        Payment.objects.filter(buyer=user, public_id=about)
+        if act == OPEN
+        else Case.objects.filter(of_theirs, public_id=about)
+    )
+    return there.exists() and keep(user, about, act, fields)

@@ -17,6 +17,8 @@ from django.views.csrf import csrf_failure
 from marketplace.models import User
 from resolution import drafts
 
+STILL_HERE = "What you wrote is still here: look it over and send it again."
+
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
@@ -27,7 +29,8 @@ def needs_login(view: View[P]) -> View[P]:
     @wraps(view)
     def answer(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if isinstance(request.user, User):
-            drafts.bring(request.session, request.user)
+            if drafts.bring(request.session, request.user):
+                messages.info(request, f"{STILL_HERE} Add files that you had chosen again, too.")
             return view(request, *args, **kwargs)
         if request.headers.get("HX-Request"):
             typed = request.method == "POST"
@@ -50,14 +53,15 @@ def refused_form(request: HttpRequest, reason: str = "") -> HttpResponse:
     if not isinstance(request.user, User):
         _carry(request, match.kwargs)
         return redirect_to_login(request.get_full_path())
-    if by != request.user.public_id:
-        return csrf_failure(request, reason)
     about, act = _place(match.kwargs)
-    drafts.keep(request.user, about, act, drafts.typed_in(act, request.POST))
+    fields = drafts.typed_in(act, request.POST)
+    if by != request.user.public_id or not drafts.rescue(request.user, about, act, fields):
+        return csrf_failure(request, reason)
+    if request.headers.get("HX-Request"):
+        return render(request, "rc/_draft.html", {"kept": True})
+    again = " Choose your files once more." if request.FILES else ""
     messages.warning(
-        request,
-        "This page was open for too long, so nothing was sent. What you wrote is still here: "
-        "look it over and send it again.",
+        request, f"This page was open for too long, so nothing was sent. {STILL_HERE}{again}"
     )
     return redirect(request.path)
 

@@ -112,14 +112,15 @@
       partOf(event.target, "progress").value = event.detail.loaded / event.detail.total;
     }
   });
-  const uploadFailed = (event) => {
-    const input = event.target;
+  const uploadFailed = (input, text) => {
     if (!isFiles(input)) return;
     setBusy(input, false);
-    partOf(input, "[data-chosen]").textContent = "Not uploaded yet. The files go with your message when you send it.";
+    partOf(input, "[data-chosen]").textContent = text;
+    say(text);
   };
-  on("htmx:sendError", uploadFailed);
-  on("htmx:responseError", uploadFailed);
+  for (const failure of ["htmx:sendError", "htmx:responseError"]) {
+    on(failure, (event) => uploadFailed(event.target, "Not uploaded yet. The files go with the form when you send it."));
+  }
   on("said", (event) => say(event.detail.text));
 
   // ── Drafts ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -151,6 +152,16 @@
     if (event.target.matches?.("[data-live]") && document.hidden) event.preventDefault();
   });
 
+  // Who is logged out is told so; what they have typed and chosen is not exchanged for that.
+  on("htmx:beforeSwap", (event) => {
+    const { target, xhr } = event.detail;
+    const news = document.getElementById("news");
+    if (xhr.status !== 401 || target === news || target.matches("[data-draft]")) return;
+    event.detail.shouldSwap = false;
+    uploadFailed(event.detail.requestConfig.elt, "You’re logged out. Log in, then choose the files again.");
+    if (news) news.innerHTML = xhr.responseText;
+  });
+
   // A reader who asked for what is new starts at the first of it; one who asked for more stays where they are.
   let lastSeen = "";
   const entries = () => [...document.querySelectorAll("ol.timeline > li[id^=revt_]")];
@@ -160,6 +171,7 @@
     element.focus(options);
   };
   on("htmx:beforeSwap", (event) => {
+    if (!event.detail.shouldSwap) return;
     if (event.detail.target.id === "case") lastSeen = entries().at(-1)?.id ?? "";
     if (event.detail.target.matches("[data-earlier]")) {
       const next = event.detail.target.nextElementSibling;

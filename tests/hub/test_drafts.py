@@ -18,7 +18,7 @@ from resolution.models import Case, Draft
 from resolution.terms import Actor
 from tests.conftest import Later
 from tests.hub.conftest import OpeningForm, Walk, act_on, form_of, page_of, picture, text_of
-from tests.people import make_user
+from tests.people import MakePayment, make_user
 
 HTMX = {"HX-Request": "true"}
 
@@ -140,6 +140,7 @@ def test_an_ended_session_loses_nothing(beas_browser: Client, asked: Case, bea: 
 
     assert turned_away.headers["Location"] == f"/login/?next={act_on(asked, 'reply')}"
     assert back.headers["Location"] == f"{page_of(asked)}#reply"
+    assert "What you wrote is still here: look it over" in text_of(beas_browser.get("/hub/cases/"))
     assert typed_on(beas_browser, asked) == "Typed too slowly."
     assert not asked.events.filter(step="reply").exists()
 
@@ -170,6 +171,28 @@ def test_a_text_waits_for_its_writer_and_not_for_who_logs_in_instead(
     assert not Draft.objects.exists()
 
 
+@pytest.mark.parametrize("about", ["reso_00000000000000", "x" * 60, "of another"])
+def test_nothing_is_kept_about_what_is_not_the_writers(
+    bea: User, nia: User, make_payment: MakePayment, about: str
+) -> None:
+    others = make_payment(buyer=nia)
+    about = others.public_id if about == "of another" else about
+    browser = Client()
+    form = {"message": "Mine?", "description": "Mine?", "writer": drafts.mark_of(bea)}
+    for address in (
+        reverse("hub-act", args=[about, "reply"]), reverse("hub-act", args=[about, "x" * 40]),
+        reverse("hub-open-case", args=[about]),
+    ):  # fmt: skip
+        browser.post(address, form)
+        log_in(browser, bea)
+
+        assert browser.get("/hub/cases/").status_code == 200
+        assert browser.post(address, form).status_code == 404
+        browser.logout()
+
+    assert not Draft.objects.exists()
+
+
 def test_a_page_from_before_another_login_keeps_its_text_and_sends_nothing(
     asked: Case, bea: User, nia: User
 ) -> None:
@@ -184,7 +207,12 @@ def test_a_page_from_before_another_login_keeps_its_text_and_sends_nothing(
     before = list(Draft.objects.all())
     kept = send(beas, drafts.mark_of(bea))
 
+    saved = beas.post(
+        draft_of(asked, "comment"), {"message": "And", "writer": drafts.mark_of(bea)}, headers=HTMX
+    )
+
     assert ([answer.status_code for answer in refused], before) == ([403, 403, 403], [])
+    assert text_of_part(saved) == "Saved. Not sent yet."
     assert kept.headers["Location"] == act_on(asked, "reply")
     assert typed_on(beas, asked) == "Still here."
     assert not asked.events.filter(step="reply").exists()
