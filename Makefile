@@ -16,6 +16,7 @@ help:
 	@echo "make demo-reset   forget all that the demo holds"
 	@echo "make test         run the tests"
 	@echo "make check        format, lint, types, contracts, migrations, settings, templates, tests"
+	@echo "make torture      try to lose money: HISTORIES=2000 SEED=1 KILLS=0 WORKERS=2"
 	@echo "make format       put the code into its form"
 	@echo "make api-fuzz     throw made-up requests at the API"
 	@echo "make screenshots  take the pictures in docs/images anew"
@@ -61,6 +62,11 @@ demo-reset: .venv/installed-runtime
 .PHONY: test
 test: $(TOOLS)
 	$(BIN)/python -m pytest
+
+# Thousands of made-up histories and, with KILLS, workers killed at every named place.
+.PHONY: torture
+torture: $(TOOLS)
+	@$(BIN)/python -m tests.torture
 
 .PHONY: check
 check: lint test

@@ -1,0 +1,158 @@
+"""`make torture`: HISTORIES=2000 SEED=1 KILLS=0 WORKERS=2, or HISTORY=1:57 to play one again.
+
+Prints what goes wrong as it is found, and at last one line of JSON. The exit status is 0 only when
+nothing was paid twice, lost, stuck, or told otherwise than the providers have it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.torture.house import HERE, House, free_port, lines, open_house
+
+SAY_EVERY_SECONDS = 30
+
+
+@dataclass
+class Tally:
+    """What the closing line says."""
+
+    histories: int = 0
+    seed: str = "1"
+    faults: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+    refunds: int = 0
+    double: int = 0
+    lost: int = 0
+    stuck: int = 0
+    mismatched: int = 0
+    kills: dict[str, int] = field(default_factory=dict)
+    sweeps_to_settle: int = 0
+    seconds: float = 0.0
+
+    @property
+    def sound(self) -> bool:
+        return not (self.double or self.lost or self.stuck or self.mismatched)
+
+    def add(self, said: dict[str, Any]) -> None:
+        """Add what a worker says of one history, or the kills of all."""
+        self.histories += said.get("histories", 0)
+        self.faults.update(said.get("faults", {}))
+        self.steps += said.get("steps", 0)
+        self.refunds += said["refunds"]
+        if "kills" in said:
+            self.kills, self.sweeps_to_settle = said["kills"], said["sweeps"]
+        for kind in ("double", "lost", "stuck", "mismatched"):
+            setattr(self, kind, getattr(self, kind) + len(said["findings"][kind]))
+
+    def line(self) -> str:
+        told = vars(self) | {"faults": dict(sorted(self.faults.items()))}
+        return json.dumps(told)
+
+
+def say(text: str) -> None:
+    """A line for whoever waits at the terminal."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def tell_of(said: dict[str, Any]) -> None:
+    """Print what is wrong with a history, and how to play it again."""
+    wrong = {kind: found for kind, found in said["findings"].items() if found}
+    if not wrong:
+        return
+    say(f"HISTORY={said['seed']} {json.dumps(wrong, indent=1)}")
+    say("\n".join(f"    {step}" for step in said.get("trace", [])))
+
+
+def histories(house: House, seeds: list[str], workers: int) -> Iterator[dict[str, Any]]:
+    """Share the histories out to processes, and yield what is said of each as it ends."""
+    with ExitStack() as stack:
+        running = []
+        for number in range(workers):
+            name = f"torture_{number}"
+            house.add_database(name)
+            # Nudges of one worker's must not be followed by another, who has other tables.
+            separate = {"REDIS_URL": f"{house.servers.redis_url}?virtual_host={number}"}
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.torture.worker", *seeds[number::workers]],
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=HERE,
+                env=house.environment(name, **separate),
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            running.append(process)
+        for process in running:
+            yield from _all_of(process)
+
+
+def _all_of(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    assert process.stdout is not None
+    yield from lines(process.stdout)
+    if process.wait():
+        raise SystemExit("A worker of the torture ended before its histories did.")
+
+
+def killed(house: House, seed: str, wanted: int) -> Iterator[dict[str, Any]]:
+    """Have so many workers killed, and yield what is said of it."""
+    house.add_database("torture_kills")
+    # Short enough to run out while it lasts, and longer than a refund can take: checks.py.
+    short = {"REFUND_LEASE_SECONDS": "11", "REFUND_DOUBT_SECONDS": "1"}
+    more = {
+        "EMAIL_URL": f"smtp://127.0.0.1:{free_port()}",
+        "FAILPOINTS_LOG": str(house.state / "torture_kills" / "kills"),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.torture.kills", str(wanted), seed],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=HERE,
+        env=house.environment("torture_kills", **short, **more),
+    )
+    try:
+        yield from _all_of(process)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> int:
+    """Play the histories, kill the workers, print the closing line."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that its servers stop as well
+    began = time.monotonic()
+    asked = {name: os.environ.get(name, "") for name in ("HISTORIES", "SEED", "KILLS", "WORKERS")}
+    seed, kills = asked["SEED"] or "1", int(asked["KILLS"] or 0)
+    seeds = [f"{seed}:{number}" for number in range(int(asked["HISTORIES"] or 2000))]
+    if again := os.environ.get("HISTORY"):
+        seeds, kills = [again], 0
+    tally = Tally(seed=seed)
+    said_at = began
+    with open_house() as house:
+        workers = min(int(asked["WORKERS"] or 2), len(seeds))
+        for said in histories(house, seeds, workers) if seeds else ():
+            tally.add(said)
+            tell_of(said)
+            if time.monotonic() - said_at > SAY_EVERY_SECONDS:
+                said_at = time.monotonic()
+                say(f"{tally.histories} histories, {tally.refunds} refunds")
+        if kills:
+            for said in killed(house, seed, kills):
+                tally.add(said)
+                tell_of(said)
+    tally.seconds = round(time.monotonic() - began, 1)
+    say(tally.line())
+    return 0 if tally.sound else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+"""The demo's settings with little patience, so that thousands of histories fit into an hour."""
+
+# What is killed and forked again has them loaded.
+import paypalrestsdk  # noqa: F401
+import stripe  # noqa: F401
+
+from config.settings import *  # noqa: F403
+
+GATEWAY_TIMEOUT = (0.3, 0.3)
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# In each currency some sums are within the limits and some are over them.
+SECOND_APPROVAL_LIMIT = dict.fromkeys(["USD", "EUR", "HUF", "TWD"], 300)
+SECOND_APPROVAL_LIMIT |= dict.fromkeys(["JPY", "ISK", "UGX"], 30_000) | {"KWD": 30}
+AGENT_DECIDE_LIMIT = {currency: limit // 3 for currency, limit in SECOND_APPROVAL_LIMIT.items()}
+SUPPORT_ACCEPT_LIMIT = AGENT_DECIDE_LIMIT

@@ -1,0 +1,53 @@
+"""One process of the histories: it plays the seeds that it is given, and says what became of each.
+
+`python -m tests.torture.worker 1:0 1:2 …`. It has a database, a sandbox and an address of its own,
+at which the product takes in what the sandbox tells.
+"""
+
+import json
+import os
+import sys
+import threading
+from dataclasses import asdict
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import django
+import redis
+import stripe
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+
+from tests.torture.history import History, Tools  # noqa: E402
+from tests.torture.house import sandbox_of  # noqa: E402
+from tests.torture.people import People  # noqa: E402
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """The sandbox's events are many and all alike."""
+
+
+def main(seeds: list[str]) -> None:
+    """Play each history, and say in a line of JSON what became of it."""
+    # A read that broke is repeated at once, not after half a second.
+    stripe.HTTPClient.INITIAL_DELAY = 0.02
+    settings.STATIC_ROOT.mkdir(exist_ok=True)
+    server = make_server("127.0.0.1", 0, get_wsgi_application(), handler_class=Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with sandbox_of(dict(os.environ)) as sandbox:
+        settings.STRIPE_API_BASE = sandbox.stripe_url
+        settings.PAYPAL_API_BASE = sandbox.paypal_url
+        valkey = redis.Redis.from_url(settings.REDIS_URL.partition("?")[0])
+        address = f"http://127.0.0.1:{server.server_port}"
+        tools = Tools(People.move_in(), sandbox, valkey, address)
+        for seed in seeds:
+            said = asdict(History(seed, tools).play()) | {"histories": 1}
+            sys.stdout.write(json.dumps(said) + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
