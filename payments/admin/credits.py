@@ -14,7 +14,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet, Sum
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -25,7 +25,7 @@ from django.utils.safestring import SafeString
 from marketplace.admin import ReadOnlyAdmin, link_to
 from marketplace.models import User
 from payments import credits
-from payments.models import CreditAccount, CreditAdjustment
+from payments.models import CreditAccount, CreditAdjustment, CreditEntry
 from payments.money import exponent, format_money, limit_in, parse_signed
 
 LARGEST = 1_000_000
@@ -130,7 +130,9 @@ class CreditAccountAdmin(ReadOnlyAdmin):
     fields = ("kind", "owner", "currency", "balance")
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[CreditAccount]":
-        return super().get_queryset(request).annotate(total=Sum("entries__amount_minor"))
+        entries = CreditEntry.objects.filter(account=OuterRef("pk")).order_by().values("account")
+        total = Subquery(entries.annotate(total=Sum("amount_minor")).values("total"))
+        return super().get_queryset(request).annotate(total=total)
 
     @admin.display(description="buyer")
     def owner(self, account: CreditAccount) -> SafeString | str:

@@ -31,6 +31,7 @@ from resolution.actors import as_staff
 from resolution.admin import money, queue, record
 from resolution.cases import CaseChanged, NotAllowed, StepRefused
 from resolution.forms.decisions import (
+    DECIDING,
     ApproveForm,
     AskForm,
     AssignForm,
@@ -414,8 +415,9 @@ class _Desk:
     @cached_property
     def approving(self) -> str:
         """The step by which this person approves the proposal, or ""."""
-        proposed = self.proposal.data["proposes"] if self.proposal else ""
-        step = self.deciding if proposed in ("decide", "decide_final") else proposed
+        step = self.proposal.data["proposes"] if self.proposal else ""
+        if step in DECIDING and step != self.deciding:
+            return ""  # Whoever decided first reviews it alone, and says why, or not at all.
         theirs = self.case.proposed_by_id != self.user.pk
         within = may_award(self.actor, self.case.proposed_minor, self.case.currency)
         return step if theirs and within and step in self.steps else ""

@@ -1,5 +1,7 @@
 """Credits are changed by hand: for a reason that the buyer reads, and a large sum by two people."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -117,6 +119,30 @@ def test_a_large_sum_waits_for_a_second_person_of_finance(
     assert (before, by_himself, booked(bea)) == ([], [], [("A late start", 5000)])
     wanted.refresh_from_db()
     assert (wanted.state, wanted.settled_by) == ("booked", ada)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_approve_at_once_book_it_once(
+    wanted: CreditAdjustment, ada: User, bea: User
+) -> None:
+    abi = make_user("Abi Stone", is_staff=True, staff_role="finance")
+    start = threading.Barrier(2)
+
+    def approve(by: User) -> str:
+        start.wait()
+        try:
+            return credits.approve(wanted.pk, by).state
+        except credits.AdjustmentRefused as refusal:
+            return str(refusal)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = sorted(pool.map(approve, [ada, abi]), key=len)
+
+    assert ends[0] == "booked"
+    assert ends[1].endswith("was faster: it is booked already.")
+    assert booked(bea) == [("The move", 5000)]
 
 
 def test_a_second_person_declines_and_says_why(
