@@ -232,6 +232,8 @@ class CaseAdmin(ReadOnlyAdmin):
             form.add_error(None, str(refusal))
             return self._page(request, desk, form, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         messages.success(request, DONE[act])
+        if request.POST.get("back") == "money":
+            return redirect("admin:resolution_case_money")
         return _to(desk.case)
 
     # ── Pieces ────────────────────────────────────────────────────────────────────────────────────

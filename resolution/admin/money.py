@@ -16,6 +16,8 @@ from django.utils import timezone
 from marketplace.models import User
 from payments.models import CreditAdjustment, Discrepancy, ProviderEvent, Refund
 from payments.money import format_money
+from resolution.forms.decisions import RetryForm
+from resolution.lifecycle import takes_two
 from resolution.models import Case
 from resolution.terms import Money, Remedy
 
@@ -26,7 +28,10 @@ LONG = timedelta(days=3)
 
 @dataclass(frozen=True)
 class Task:
-    """One row: what it is about, what has happened, and where it is seen to."""
+    """One row: what it is about, what has happened, and where it is seen to.
+
+    `retry` sends a failed refund again from here, to `retry_href`, where one person may do that.
+    """
 
     href: str
     title: str
@@ -35,6 +40,12 @@ class Task:
     what: str
     since: Any
     tag: str = ""
+    retry: RetryForm | None = None
+
+    @property
+    def retry_href(self) -> str:
+        case = self.retry.case if self.retry else None
+        return reverse("admin:resolution_case_act", args=[case.public_id, "retry"]) if case else ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,7 @@ def failed(user: User) -> Tasks:
             what=_why_failed(case),
             since=case.clock_started_at,
             tag=_answered(case, user),
+            retry=_retry(case, user),
         )
         for case in found[:SHOWN]
     ]
@@ -181,6 +193,12 @@ def _why_failed(case: Case) -> str:
     refund = case.refund
     told = (refund.failure_message or refund.failure_code) if refund else ""
     return told or "The provider gave no reason."
+
+
+def _retry(case: Case, user: User) -> RetryForm | None:
+    """The form to send a refund again, for one of finance; a large sum takes two, on its page."""
+    alone = not takes_two(case.remedy_minor, case.currency) and case.proposed_by_id is None
+    return RetryForm(case) if alone and user.staff_role == User.StaffRole.FINANCE else None
 
 
 PROPOSED = {

@@ -40,11 +40,26 @@ def test_nothing_waits(at_abes: Client) -> None:
 
 def test_a_failed_refund_stays_until_it_is_settled(at_sams: Client, failed: Case) -> None:
     before = listed(at_sams)
+    page = at_sams.get(MONEY)
+    [row] = page.context["groups"][0].rows
+    sent = {name: row.retry[name].value() for name in ("form_key", "version")}
 
-    at_sams.post(act_of(failed, "retry"), {"form_key": uuid4(), "version": failed.version})
+    answer = at_sams.post(row.retry_href, sent | {"back": "money"})
 
+    assert (answer.status_code, answer["Location"]) == (302, MONEY)
     assert before == {"failed": [(failed.public_id, "Card expired.")]}
     assert listed(at_sams) == {}
+
+
+def test_a_large_one_is_not_sent_again_by_one_click_nor_by_an_agent(
+    at_sams: Client, at_abes: Client, failed: Case, settings: Settings
+) -> None:
+    by_an_agent = at_abes.get(MONEY).context["groups"][0].rows[0].retry
+    settings.SECOND_APPROVAL_LIMIT = {"USD": 50}
+
+    large = at_sams.get(MONEY).context["groups"][0].rows[0].retry
+
+    assert (by_an_agent, large) == (None, None)
 
 
 def test_the_timeline_keeps_why_each_refund_failed(
