@@ -8,6 +8,7 @@ from django.http import FileResponse, HttpRequest
 from django.urls import reverse
 from ninja import Router, Schema
 from pydantic import ConfigDict
+from pydantic.config import JsonDict
 
 from api.auth import Caller
 from api.errors import ApiError, ErrorOut, not_found
@@ -22,7 +23,7 @@ signer = signing.TimestampSigner(salt="api.attachments")
 GOOD_FOR = 60 * 60  # seconds
 
 
-ONE_OF = {
+ONE_OF: JsonDict = {
     "anyOf": [{"required": ["id"]}, {"required": ["direct_upload_id"]}],
     "properties": {
         name: {"type": "string", "pattern": r"^(att|file)_[A-Za-z0-9]{14}$"}

@@ -211,7 +211,7 @@ class AcceptIn(Strict):
     message: Message | None = None
     attachments: Files | None = None
     terminate_membership: bool | None = Field(
-        None, description="End the buyer’s membership, too, and with it their access."
+        default=None, description="End the buyer’s membership, too, and with it their access."
     )
 
 
@@ -267,15 +267,16 @@ def summary(request: ApiRequest, query: Query[SummaryQuery]) -> Summary:
     total = 0
     for side in _disjoint(caller):
         rows = side.filter(wanted).order_by().values("state", "waiting_on", "reason", "outcome")
-        for row in rows.annotate(cases=Count("pk")):
-            number_of = row.pop("cases")
+        for row in rows.annotate(number=Count("pk")):
+            fields: dict[str, Any] = dict(row)
+            number_of = fields.pop("number")
             total += number_of
-            case = Case(**row)
+            case = Case(**fields)
             counted["status"][status_of(case)] += number_of
             counted["reason"][case.reason] += number_of
             if case.outcome in OUTCOMES:
                 counted["outcome"][OUTCOMES[case.outcome]] += number_of
-    asked = query.groups or list(counted)
+    asked: list[str] = [*query.groups] or list(counted)
     return Summary(groups={name: counted[name] for name in counted if name in asked}, total=total)
 
 
@@ -360,7 +361,7 @@ def create_case(request: ApiRequest, body: NewCaseIn) -> Status[CaseOut]:
     )
     if payment is None:
         raise not_found("payment", "receipt_id")
-    data = {
+    data: dict[str, list[str] | None] = {
         "reason": [body.reason],
         "ask": [FULL if body.amount is None else PART],
         "amount": ["" if body.amount is None else str(body.amount)],

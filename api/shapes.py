@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, get_args
 
 from django.db.models import Q
 from ninja import Schema
@@ -14,7 +14,7 @@ from payments.money import exponent, to_decimal
 from resolution import cases
 from resolution.lifecycle import IN_REVIEW
 from resolution.models import Case, Event
-from resolution.terms import BOTH, Actor, Outcome, Party, Reason, Remedy, State
+from resolution.terms import BOTH, Actor, Outcome, Party, Remedy, State
 
 BUYER, CREATOR, STAFF, SYSTEM, NOBODY = Party
 
@@ -50,6 +50,7 @@ PARTIES: dict[str, ReporterName] = {
     STAFF: "platform",
     SYSTEM: "system",
 }
+REASONS: dict[str, ReasonName] = {name: name for name in get_args(ReasonName)}
 OUTCOMES: dict[str, OutcomeName] = {
     Outcome.BUYER_WON: "customer_won",
     Outcome.CREATOR_WON: "merchant_won",
@@ -305,7 +306,7 @@ def case_out(case: Case, *, actions: Sequence[ActionName], shows_email: bool) ->
         line_items=line_items_of(payment, product),
         plan_id=None,
         product_id=product.public_id,
-        reason=Reason(case.reason).value,
+        reason=REASONS[case.reason],
         status=status_of(case),
         outcome=OUTCOMES.get(case.outcome),
         refund=refund_of(case),
@@ -337,10 +338,18 @@ def line_items_of(payment: Payment, product: Product) -> list[LineItemOut]:
     ]
 
 
+class PaidWith(TypedDict):
+    """How somebody paid, as far as a program wants to know."""
+
+    card_brand: str | None
+    card_last4: str | None
+    payment_method_type: str | None
+
+
 CARD = re.compile(r"(.+) ending (?:in )?(\d{4})")
 
 
-def paid_with(payment: Payment) -> dict[str, str | None]:
+def paid_with(payment: Payment) -> PaidWith:
     """The card out of a method such as `Visa ending 4242`, and the kind of it."""
     card = CARD.fullmatch(payment.method)
     if card:

@@ -84,11 +84,11 @@ def test_a_case_is_told_in_whops_words(
 def test_the_timeline_is_told_newest_first_without_what_staff_note(
     waiting_case: Case, buyer: Actor, creator: Actor, staff: Actor, cleo: User, sign_in: SignIn
 ) -> None:
-    for step, actor, more in (
-        ("request_info", creator, {}), ("reply", buyer, {}), ("deny", creator, {}),
-        ("appeal", buyer, {}), ("note", staff, {}), ("decide", staff, {"verdict": NO}),
+    for step, actor, verdict in (
+        ("request_info", creator, None), ("reply", buyer, None), ("deny", creator, None),
+        ("appeal", buyer, None), ("note", staff, None), ("decide", staff, NO),
     ):  # fmt: skip
-        cases.take_step(waiting_case, step, actor, message=f"My {step}.", **more)
+        cases.take_step(waiting_case, step, actor, message=f"My {step}.", verdict=verdict)
 
     events = shown(sign_in(cleo).get(f"{waiting_case.public_id}/events"))["data"]
 
@@ -473,7 +473,7 @@ def test_files_go_with_an_act_and_their_addresses_are_good_while_the_token_is(
     assert (file["id"], file["filename"], file["content_type"]) == (
         mine.public_id, "a.png", "image/png",
     )  # fmt: skip
-    bytes_of = reader.client.get(address)
+    bytes_of: Any = reader.client.get(address)
     assert b"".join(bytes_of.streaming_content) == Attachment.objects.get(pk=mine.pk).file.read()
     assert error_of(reader.client.get(f"{address}x")) == (404, "not_found", None)
     assert error_of(reader.client.get(address.replace(mine.public_id, theirs.public_id))) == (
