@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.people import MAYA, NOT_RECEIVED, log_in
+from tests.e2e.people import DANIEL, NOT_RECEIVED, log_in
 
 pytestmark = pytest.mark.browser
 WORDS = "Nothing has come since I paid, neither by e-mail nor in my account."
@@ -10,17 +10,22 @@ WORDS = "Nothing has come since I paid, neither by e-mail nor in my account."
 
 @pytest.fixture
 def both(stack, buyer, creator):
-    """A case of Maya's, open before her and before the creator."""
-    maya = buyer(MAYA)
-    case, company = maya.open_case(stack.take_payment(MAYA, "stripe"), NOT_RECEIVED, WORDS)
-    maya.waits_for(f"Waiting for {company}")
-    owner = creator(company)
-    owner.see(case)
-    return maya, owner
+    """A new case of Daniel's, open before him and before the creator: `both("stripe")`."""
+
+    def open_one(processor):
+        daniel = buyer(DANIEL)
+        payment = stack.take_payment(DANIEL, processor)
+        case, company = daniel.open_case(payment, NOT_RECEIVED, WORDS)
+        daniel.waits_for(f"Waiting for {company}")
+        owner = creator(company)
+        owner.see(case)
+        return daniel, owner
+
+    return open_one
 
 
 def test_a_text_and_its_files_outlive_the_page_and_the_session(both, files):
-    _, owner = both
+    _, owner = both("stripe")
     page, why = owner.page, owner.page.get_by_label("Why not?")
     saved, kept = page.get_by_text("Saved. Not sent yet."), page.locator("div.file .file__name")
 
@@ -47,13 +52,13 @@ def test_a_text_and_its_files_outlive_the_page_and_the_session(both, files):
 
 
 def test_an_open_page_tells_of_the_other_sides_act_and_keeps_what_is_being_typed(both):
-    maya, owner = both
+    daniel, owner = both("paypal")
     why = owner.page.get_by_label("Why not?")
     owner.choose("Deny the request")
     why.fill("I am still wri")
     before = owner.page.evaluate("scrollY")
 
-    maya.comment("It came just now.")
+    daniel.comment("It came just now.")
     news = owner.page.get_by_role("link", name="Show 1 new message")
     news.wait_for()
     moved = owner.page.evaluate("scrollY") - before
@@ -66,6 +71,6 @@ def test_an_open_page_tells_of_the_other_sides_act_and_keeps_what_is_being_typed
     assert why.input_value() == "I am still writing."
     assert owner.page.get_by_role("radio", name="Deny the request").is_checked()
     owner.press("Deny the request")
-    maya.page.get_by_role("link", name="This case has moved on. Show it").click()
-    maya.page.get_by_text("I am still writing.").wait_for()
-    assert maya.turn.endswith("denied your request")
+    daniel.page.get_by_role("link", name="This case has moved on. Show it").click()
+    daniel.page.get_by_text("I am still writing.").wait_for()
+    assert daniel.turn.endswith("denied your request")

@@ -208,7 +208,7 @@ def test_silence_brings_it_to_staff_and_credits_arrive_when_nobody_appeals(stack
 
     daniel.press("Credits")
     daniel.reads("You have $19.50 to use on any product.")
-    amounts = daniel.page.locator("tbody td:last-child").all_inner_texts()
+    amounts = daniel.page.locator("tbody td:nth-child(3)").all_inner_texts()
     assert amounts == ["+$7.00", "+$12.50"] or amounts == ["+$12.50", "+$7.00"]
 
 
