@@ -8,6 +8,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from marketplace.models import User
 from notifications import preferences
 from notifications.models import Preferences
 from resolution.forms.account import AccountForm, MailForm
@@ -20,7 +21,7 @@ from resolution.views.desk import signed_in
 def settings_page(request: HttpRequest) -> HttpResponse:
     """Name and time zone."""
     user = signed_in(request)
-    form = AccountForm(request.POST or None, instance=type(user).objects.get(pk=user.pk))
+    form = AccountForm(request.POST or None, instance=User.objects.get(pk=user.pk))
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, "Saved.")
