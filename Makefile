@@ -19,6 +19,7 @@ help:
 	@echo "make torture      try to lose money: HISTORIES=2000 SEED=1 KILLS=0 WORKERS=2"
 	@echo "make format       put the code into its form"
 	@echo "make api-fuzz     throw made-up requests at the API"
+	@echo "make webhook-storm  COUNT=100000 SEED=1 webhooks, doubled, shuffled and late"
 	@echo "make screenshots  take the pictures in docs/images anew"
 	@echo "make lock         resolve the dependencies anew into requirements/"
 
@@ -100,6 +101,11 @@ api-fuzz: $(TOOLS) .venv/fuzz/bin/schemathesis
 .PHONY: screenshots
 screenshots: $(TOOLS)
 	$(BIN)/python -m pytest tests/e2e/screenshots.py -n 0 --quiet
+
+# The same end in whatever order, how late and how often the providers tell: COUNT=100000 SEED=1.
+.PHONY: webhook-storm
+webhook-storm: $(TOOLS)
+	@$(BIN)/python -m tests.webhook_storm
 
 .PHONY: format
 format: $(TOOLS)

@@ -359,7 +359,7 @@ def _join(database: str, reached_at: dict[str, str]) -> None:
 
 def _answer_the_door() -> None:
     """Let nudges end in this process: nobody else runs the tasks of this run."""
-    current_app.conf.broker_url = "memory://"
+    current_app.conf.update(broker_url="memory://")
 
 
 def main() -> int:
