@@ -11,13 +11,16 @@ from marketplace import clock
 from marketplace.models import Company, Membership, Product, TeamMember, User
 from notifications.models import WebhookDelivery
 from payments.models import Payment, Refund
+from resolution.announcements import STANDING
 from resolution.models import Case
 from resolution.terms import Actor, Money, Party, Reason, State
 
 CREATOR = Actor(Party.CREATOR, role=TeamMember.Role.OWNER)
 """What is open to a company is what is open to its owner."""
 
-BEFORE = {
+COLUMNS: dict[str, Any] = {name: Case._meta.get_field(name) for name in STANDING}
+
+BEFORE: dict[str, Refund.State] = {
     Money.REQUESTED: Refund.State.PENDING,
     Money.SENT: Refund.State.SUBMITTING,
     Money.ARRIVED: Refund.State.SUCCEEDED,
@@ -64,12 +67,12 @@ def standing(case: Case, columns: Mapping[str, Any]) -> Case:
     """The same case as it stood when these were its columns. Never saved."""
     then = copy.copy(case)
     for name, value in columns.items():
-        then.__dict__[name] = Case._meta.get_field(name).to_python(value)
+        then.__dict__[name] = COLUMNS[name].to_python(value)
     return then
 
 
 def _refund_before(now: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    before = BEFORE.get((facts.get("was") or {}).get("money"))
+    before = BEFORE.get((facts.get("was") or {}).get("money", ""))
     return {**now, "status": STATUSES[before]} if before else None
 
 

@@ -35,6 +35,14 @@ KEPT_EMPTY = timedelta(days=1)
 PENDING, PROCESSING = FileUpload.State.PENDING, FileUpload.State.PROCESSING
 READY, FAILED = FileUpload.State.READY, FileUpload.State.FAILED
 
+StatusName = Literal["pending", "processing", "ready", "failed"]
+STATUSES: dict[str, StatusName] = {
+    PENDING: "pending",
+    PROCESSING: "processing",
+    READY: "ready",
+    FAILED: "failed",
+}
+
 
 class FileOut(Schema):
     """A file. `upload_url` and `upload_headers` come once, when it is created."""
@@ -43,7 +51,7 @@ class FileOut(Schema):
     id: str
     filename: str
     visibility: Literal["private"] = "private"
-    upload_status: Literal["pending", "processing", "ready", "failed"]
+    upload_status: StatusName
     content_type: str | None
     size: int | None
     url: str | None
@@ -94,7 +102,7 @@ def file_out(upload: FileUpload, caller: Caller) -> FileOut:
     return FileOut(
         id=upload.public_id,
         filename=attachment.filename if attachment else upload.filename,
-        upload_status=FileUpload.State(upload.state).value,
+        upload_status=STATUSES[upload.state],
         content_type=attachment.content_type if attachment else None,
         size=attachment.size if attachment else None,
         url=shown.url if shown else None,

@@ -10,7 +10,7 @@ from api import tokens
 from notifications.webhooks import EVENTS
 from resolution.forms.messages import shows
 
-LIFETIMES = {"30": "30 days", "90": "90 days", "365": "1 year", "": "It does not expire"}
+LIFETIMES = {"30": "30 days", "90": "90 days", "365": "1 year", "never": "It does not expire"}
 LABELS = {name: f"{said} ({name})" for name, said in EVENTS.items()}
 
 
@@ -25,7 +25,8 @@ class TokenForm(forms.Form):
     )
     scopes = forms.MultipleChoiceField(
         label="What it may do",
-        choices=[(scope, said) for scope, said in tokens.SCOPES.items()],
+        # Without the one that only stands for two others.
+        choices=[one for one in tokens.SCOPES.items() if one[0] != tokens.ALL_OF_CASES],
         widget=forms.CheckboxSelectMultiple,
         error_messages={
             "required": "Choose at least one thing that the token may do.",
@@ -33,7 +34,7 @@ class TokenForm(forms.Form):
         },
     )
     lifetime = forms.ChoiceField(
-        label="Expires after", choices=list(LIFETIMES.items()), required=False, initial="90"
+        label="Expires after", choices=list(LIFETIMES.items()), initial="90"
     )
 
     def clean_name(self) -> str:
@@ -46,7 +47,7 @@ class TokenForm(forms.Form):
     def expires_at(self) -> datetime | None:
         """When it expires, from a valid form."""
         days = self.cleaned_data["lifetime"]
-        return timezone.now() + timedelta(days=int(days)) if days else None
+        return None if days == "never" else timezone.now() + timedelta(days=int(days))
 
 
 class WebhookForm(forms.Form):

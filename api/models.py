@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.utils import timezone
 
@@ -107,3 +108,33 @@ class FileUpload(models.Model):
 
     def __str__(self) -> str:
         return self.filename
+
+
+class FedRecord(models.Model):
+    """The latest that the marketplace has told us of one thing of its, and whether it is applied.
+
+    One that names something we have not been told of yet waits for it, in `needs`. What is older
+    than what we hold is left alone, so records may come in any order and any number of times.
+    """
+
+    kind = models.CharField(max_length=12)
+    record_id = models.CharField(max_length=40)
+    updated_at = models.DateTimeField(help_text="By the marketplace’s own clock.")
+    payload = models.JSONField()
+    needs: "ArrayField[Sequence[str], list[str]]" = ArrayField(
+        models.CharField(max_length=40), default=list
+    )
+    refusal = models.CharField(max_length=300, blank=True)
+    received_at = models.DateTimeField(default=timezone.now)
+    applied_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["kind", "record_id"], name="fed_record_once"),
+        )
+        indexes = (
+            GinIndex(fields=["needs"], condition=~models.Q(needs=[]), name="fed_record_waiting"),
+        )
+
+    def __str__(self) -> str:
+        return self.record_id

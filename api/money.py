@@ -282,6 +282,7 @@ def sale_out(payment: Payment, *, shows_email: bool) -> SaleOut:
     total = money(payment.amount_minor, currency)
     membership = payment.membership.public_id if payment.membership else None
     changed = max(payment.paid_at, payment.looked_at or payment.paid_at)
+    paid = paid_with(payment)
     once = payment.product.interval == Product.Interval.ONCE
     return SaleOut(
         id=payment.public_id,
@@ -320,7 +321,9 @@ def sale_out(payment: Payment, *, shows_email: bool) -> SaleOut:
         created_at=timestamp(payment.paid_at),
         paid_at=timestamp(payment.paid_at),
         updated_at=timestamp(changed),
-        **paid_with(payment),
+        payment_method_type=paid["payment_method_type"],
+        card_brand=paid["card_brand"],
+        card_last4=paid["card_last4"],
     )
 
 

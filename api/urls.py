@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 
-from api import account, attachments, cases, document, errors, files, money, webhooks
+from api import account, attachments, cases, document, errors, files, ingest, money, webhooks
 from api.auth import Bearer
 from notifications.webhooks import VERSION_DATE
 
@@ -24,7 +24,7 @@ api = NinjaAPI(
     parser=errors.StrictParser(),
 )
 errors.install(api)
-for part in (account, cases, attachments, files, money, webhooks):
+for part in (account, cases, attachments, files, money, webhooks, ingest):
     api.add_router("", part.router)
 
 

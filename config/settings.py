@@ -104,6 +104,9 @@ if SECURE and OUTGOING_WEBHOOKS_ALLOW_LOOPBACK:
     )
 WEBHOOKS_TASK = "api.tasks.deliver_webhooks"  # who is told when there is something to send
 
+# Who may feed us the marketplace’s records; two secrets while one replaces the other.
+INGEST_SECRETS = env.names("INGEST_SECRET", [])
+
 # The API: how much one token may ask for. A demo is for trying things out, by scripts too.
 API_REQUESTS_A_MINUTE = env.whole("API_REQUESTS_A_MINUTE", 10_000 if DEMO else 600, least=1)
 

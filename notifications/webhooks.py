@@ -202,7 +202,7 @@ def announce(news: Iterable[News]) -> int:
     told = list(news)
     if not told:
         return 0
-    columns = [
+    columns: list[list[Any]] = [
         [one.company_id for one in told],
         [one.type for one in told],
         [one.about for one in told],

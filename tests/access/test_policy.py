@@ -210,6 +210,8 @@ GET  api:replay                       | 405  405  405  405  405  405  405  405  
 POST api:replay                       | 401  401  401  401  401  401  401  401  401  401  401
 GET  api:test_webhook                 | 405  405  405  405  405  405  405  405  405  405  405
 POST api:test_webhook                 | 401  401  401  401  401  401  401  401  401  401  401
+GET  api:ingest                       | 405  405  405  405  405  405  405  405  405  405  405
+POST api:ingest                       | 401  401  401  401  401  401  401  401  401  401  401
 GET  api:openapi_json                 | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST api:openapi_json                 | 405  405  405  405  405  405  405  405  405  405  405
 GET  api:docs                         | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok

@@ -81,7 +81,7 @@ def test_a_form_with_something_missing_says_what(cleo: User, company: Company) -
 
 def test_a_buyers_own_tokens_are_their_own(bea: User, nia: User) -> None:
     made = at(bea).post(
-        "/hub/tokens/new/", {"name": "Mine", "scopes": [tokens.READ_CASES], "lifetime": ""}
+        "/hub/tokens/new/", {"name": "Mine", "scopes": [tokens.READ_CASES], "lifetime": "never"}
     )
     token = ApiToken.objects.get()
     others = at(nia).post(f"/hub/tokens/{token.public_id}/revoke/")

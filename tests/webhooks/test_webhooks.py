@@ -153,7 +153,8 @@ def test_telling_costs_one_statement_however_many_listen(
 
     asked = [query["sql"] for query in heard.captured_queries]
     assert len([sql for sql in asked if "webhookdelivery" in sql]) == 1
-    assert WebhookDelivery.objects.filter(about=waiting_case.events.last().public_id).count() == 2
+    asked_for = waiting_case.events.get(step="request_info")
+    assert WebhookDelivery.objects.filter(about=asked_for.public_id).count() == 2
 
 
 def test_nobody_is_told_what_only_staff_may_see(
