@@ -1,26 +1,31 @@
 """The timeline as one reader sees it: an entry or two for each event, for `rc/_timeline.html`.
 
+And the parts that it comes in: the newest events, those before them, what is new since.
 Both sides read the same facts; only "you" and the direction of the money differ. What a field of an
 entry means stands at the head of the partial that draws it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Count, Max, Min, OuterRef, QuerySet
+from django.db import connection
+from django.db.models import Count, Max, Min, OuterRef, QuerySet, Subquery
 from django.db.models.functions import JSONObject
+from django.http import Http404
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
 from marketplace import clock
+from marketplace.models import User
 from payments.money import format_money
 from resolution.models import Attachment, Case, Event
 from resolution.templatetags.rc import when_text
-from resolution.terms import Party, Remedy, State
+from resolution.terms import Actor, Party, Remedy, State
 from resolution.words import platform
 
 BUYER, CREATOR, STAFF, SYSTEM, NOBODY = Party
@@ -156,6 +161,75 @@ def _knowing_more(seen: QuerySet[Event], events: Sequence[Event]) -> Part:
         min(row["first"] for row in rows),
         max(row["last"] for row in rows),
     )
+
+
+# ── News ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class News:
+    """What has happened since a page was made: up to which event, and how much of it was messages.
+
+    `messages_count` is 0 when there was anything else.
+    """
+
+    latest: str
+    messages_count: int
+
+
+def news_of(actor: Actor, public_id: str, seen: Mapping[str, str]) -> News | None:
+    """What is new in a case for who has `seen` some of it; None, after one query, when nothing is.
+
+    Of `seen`, `after` is the last event on the page and `shown` the one last told of; either is a
+    public id. Raises Http404 when this actor sees no such case.
+    """
+    after, shown = seen.get("after", ""), seen.get("shown", "")
+    case_id, latest = _latest_of(actor, public_id)
+    if latest == (shown or after):
+        return None
+    known = Event.objects.filter(case=case_id, public_id=after).values("seq")
+    since = Event.objects.filter(case=case_id, seq__gt=Subquery(known))
+    steps = list(_open_to(actor, since).values_list("step", flat=True))
+    return News(latest, len(steps) if set(steps) == {"comment"} else 0)
+
+
+def _open_to(actor: Actor, events: QuerySet[Event]) -> QuerySet[Event]:
+    """Notes of staff's are for staff, unless they are a party to the very case."""
+    reads_notes = actor.party == STAFF and not actor.conflicted
+    return events if reads_notes else events.filter(staff_only=False)
+
+
+def _latest_of(actor: Actor, public_id: str) -> tuple[int, str]:
+    """A case's id and the last event of it that this actor may see."""
+    statement, values = _latest_in_sql(Actor(actor.party, conflicted=actor.conflicted))
+    ours = {SOMEBODY: actor.user_id, SOME_CASE: public_id}
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [ours.get(value, value) for value in values])
+        found: tuple[int, str] | None = cursor.fetchone()
+    if found is None:
+        raise Http404("No such case.")
+    return found
+
+
+SOMEBODY, SOME_CASE = -1, "reso_"
+
+
+@cache
+def _latest_in_sql(actor: Actor) -> tuple[str, Sequence[Any]]:
+    """The statement of `_latest_of` and its values, with stand-ins for the two that differ.
+
+    Every open page asks it all the time, and putting it together takes Django ten times as long as
+    having it answered.
+    """
+    somebody = replace(actor, user=User(pk=SOMEBODY))
+    events = _open_to(actor, Event.objects.filter(case=OuterRef("pk"))).order_by("-seq")
+    seen = Case.objects.visible_to(somebody).filter(public_id=SOME_CASE)
+    latest = Subquery(events.values("public_id")[:1])
+    statement, values = seen.values_list("pk", latest).query.sql_with_params()
+    return statement, values
+
+
+# ── Entries ───────────────────────────────────────────────────────────────────────────────────────
 
 
 def file_row(attachment: Attachment) -> FileRow:
