@@ -7,13 +7,11 @@ lost: a refused form comes back with its text and files (422), and so does one t
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import connection
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import JSONObject
 from django.http import Http404, HttpRequest, HttpResponse
@@ -82,8 +80,8 @@ class Surface:
     def draft_href(self, case: Case, act: str) -> str:
         return reverse(self.draft, args=[case.public_id, act])
 
-    def live_href(self, public_id: str, **seen: str) -> str:
-        return f"{reverse(self.live, args=[public_id])}?{urlencode(seen)}"
+    def live_href(self, case: Case, after: str) -> str:
+        return f"{reverse(self.live, args=[case.public_id])}?{urlencode({'after': after})}"
 
 
 @dataclass(frozen=True)
@@ -195,59 +193,34 @@ def _live_href(surface: Surface, case: Case, part: timeline.Part) -> str:
     """Where the page asks for news; of a closed case there is little to hear."""
     if case.state == State.CLOSED:
         return ""
-    return surface.live_href(case.public_id, after=part.last_id)
+    return surface.live_href(case, part.last_id)
 
 
 def live(request: HttpRequest, surface: Surface, actor: Actor, public_id: str) -> HttpResponse:
-    """Whether the case has moved on since the page was made: 204 if not, in one query.
+    """Whether the case has moved on since the page was made: 204 if not, after one query."""
+    return about_news(
+        request,
+        timeline.news_of(actor, public_id, request.GET),
+        page_href=reverse(surface.page, args=[public_id]),
+        live_href=reverse(surface.live, args=[public_id]),
+    )
 
-    `after` is the last event on the page, `shown` the one that the reader was last told of.
-    """
-    after, shown = request.GET.get("after", ""), request.GET.get("shown", "")
-    case_id, latest = _latest_of(actor, public_id)
-    if latest == (shown or after):
+
+def about_news(
+    request: HttpRequest, news: timeline.News | None, *, page_href: str, live_href: str
+) -> HttpResponse:
+    """What a page shows of news, and how it goes on asking; nothing while there is none."""
+    if news is None:
         return HttpResponse(status=204)
-    known = Event.objects.filter(case=case_id, public_id=after).values("seq")
-    since = Event.objects.filter(case=case_id, staff_only=False, seq__gt=Subquery(known))
-    steps = list(since.values_list("step", flat=True))
+    seen = {"after": request.GET.get("after", ""), "shown": news.latest}
     context = {
-        "messages_count": len(steps) if set(steps) == {"comment"} else 0,
-        "page_href": reverse(surface.page, args=[public_id]),
-        "live_href": surface.live_href(public_id, after=after, shown=latest),
-        "seconds": settings.LIVE_SECONDS,
         "told": True,
+        "messages_count": news.messages_count,
+        "page_href": page_href,
+        "live_href": f"{live_href}?{urlencode(seen)}",
+        "seconds": settings.LIVE_SECONDS,
     }
     return render(request, "rc/_news.html", context)
-
-
-def _latest_of(actor: Actor, public_id: str) -> tuple[int, str]:
-    """A case's id and the last event of it that this actor may see; 404 where there is no case."""
-    statement, values = _latest_in_sql(actor.party)
-    ours = {SOMEBODY: actor.user_id, SOME_CASE: public_id}
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [ours.get(value, value) for value in values])
-        found: tuple[int, str] | None = cursor.fetchone()
-    if found is None:
-        raise Http404("No such case.")
-    return found
-
-
-SOMEBODY, SOME_CASE = -1, "reso_"
-
-
-@cache
-def _latest_in_sql(party: str) -> tuple[str, Sequence[Any]]:
-    """The statement of `_latest_of` and its values, with stand-ins for the two that differ.
-
-    Every open page asks it all the time, and putting it together takes Django three times as long
-    as having it answered.
-    """
-    somebody = Actor(Party(party), User(pk=SOMEBODY))
-    seen = Event.objects.filter(case=OuterRef("pk"), staff_only=False).order_by("-seq")
-    cases_seen = Case.objects.visible_to(somebody).filter(public_id=SOME_CASE)
-    latest = Subquery(seen.values("public_id")[:1])
-    statement, values = cases_seen.values_list("pk", latest).query.sql_with_params()
-    return statement, values
 
 
 def draft(
