@@ -38,6 +38,7 @@ urlpatterns = [
     path("admin/logout/", auth.LogoutView.as_view()),
     path("admin/", admin.site.urls),
     path("webhooks/", include("payments.urls")),
+    path("webhooks/", include("notifications.urls")),
     path("api/v1/", api.urls),
     path("", include("api.pages")),
     path("", include("resolution.urls")),

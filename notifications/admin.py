@@ -10,8 +10,8 @@ from django.urls import path
 from django.utils.safestring import SafeString
 
 from marketplace.admin import ReadOnlyAdmin, link_to
-from notifications import outbox
-from notifications.models import Notification
+from notifications import outbox, preferences
+from notifications.models import Notification, Preferences
 
 
 @admin.register(Notification)
@@ -28,7 +28,7 @@ class NotificationAdmin(ReadOnlyAdmin):
     list_filter = ("state",)
     fields = (
         "public_id", "kind", "told", "channel", "about", "thread", "state", "attempts",
-        "next_attempt_at", "error", "created_at", "sent_at",
+        "next_attempt_at", "error", "created_at", "sent_at", "read_at",
     )  # fmt: skip
 
     @admin.display(description="recipient")
@@ -51,3 +51,37 @@ class NotificationAdmin(ReadOnlyAdmin):
             else:
                 messages.error(request, "This message was not given up, so nothing was done.")
         return redirect("admin:notifications_notification_change", pk)
+
+
+@admin.register(Preferences)
+class PreferencesAdmin(ReadOnlyAdmin):
+    """What people chose about e-mail, and whose address refuses it."""
+
+    found_by: ClassVar[Mapping[str, str]] = {"user_": "user__public_id", "": "user__email"}
+    search_help_text = "An e-mail address, or a user_ id."
+    list_display = ("user", "refused_address", "refused_at", "complained_at", "muted")
+    list_select_related = ("user",)
+    list_filter = (("refused_at", admin.EmptyFieldListFilter),)
+    fields = (
+        "whose", "muted", "quiet_from", "quiet_until", "refused_address", "refused_at",
+        "refused_why", "complained_at",
+    )  # fmt: skip
+
+    @admin.display(description="person")
+    def whose(self, chosen: Preferences) -> SafeString | str:
+        return link_to(chosen.user)
+
+    def get_urls(self) -> list[Any]:
+        works = self.admin_site.admin_view(self.works_again)
+        return [
+            path("<int:pk>/works-again/", works, name="notifications_preferences_works_again"),
+            *super().get_urls(),
+        ]
+
+    def works_again(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Send e-mail to this person's address again."""
+        chosen = get_object_or_404(Preferences, pk=pk)
+        if request.method == "POST" and self.has_view_permission(request, chosen):
+            preferences.mark_works(chosen.user)
+            messages.success(request, "E-mail goes to this address again.")
+        return redirect("admin:notifications_preferences_change", pk)

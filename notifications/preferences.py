@@ -14,6 +14,7 @@ from marketplace.time_zone import zone_of
 from notifications.models import Preferences
 
 SWITCHED_OFF = "They chose not to get messages like this one by e-mail."
+COMPLAINED = "They reported such messages as unwanted."
 REFUSED = "Their address refuses e-mail: {why}"
 SALT = "notifications.stop"
 
@@ -29,7 +30,9 @@ def why_only_in_app(person: User, group: str) -> str:
         return ""
     if chosen.refused_at and chosen.refused_address == person.email:
         return REFUSED.format(why=chosen.refused_why or "no reason was given")
-    return SWITCHED_OFF if group and group in chosen.muted else ""
+    if group and chosen.complained_at:
+        return COMPLAINED
+    return SWITCHED_OFF if group in chosen.muted else ""
 
 
 def waits_until(person: User, group: str, now: datetime) -> datetime | None:
@@ -90,6 +93,12 @@ def mark_refused(address: str, why: str) -> None:
         choose(
             user, refused_address=user.email, refused_at=clock.now(), refused_why=why[:200].strip()
         )
+
+
+def mark_complained(address: str) -> None:
+    """Send an address only what its owner needs, until they choose something else themselves."""
+    for user in User.objects.filter(email=address.strip().lower()):
+        choose(user, complained_at=clock.now())
 
 
 def mark_works(user: User) -> None:

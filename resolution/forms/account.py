@@ -79,7 +79,9 @@ class MailForm(forms.Form):
         super().__init__(
             data,
             initial={
-                "wanted": [name for name in groups if name not in chosen.muted],
+                "wanted": []
+                if chosen.complained_at
+                else [name for name in groups if name not in chosen.muted],
                 "quiet": at_night,
                 "quiet_from": chosen.quiet_from if at_night else 22,
                 "quiet_until": chosen.quiet_until if at_night else 8,
@@ -101,6 +103,7 @@ class MailForm(forms.Form):
         """The choice as `preferences.choose` takes it."""
         said = self.cleaned_data
         return {
+            "complained_at": None,
             "muted": [name for name in self.groups if name not in said["wanted"]],
             "quiet_from": said["quiet_from"] if said["quiet"] else None,
             "quiet_until": said["quiet_until"] if said["quiet"] else None,

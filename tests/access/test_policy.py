@@ -89,6 +89,8 @@ GET  admin:*_send_again               | in   in   in   in   in   in   in   in   
 POST admin:*_send_again               | in   in   in   in   in   in   in   in   back back back
 GET  admin:*_look_again               | in   in   in   in   in   in   in   in   back back back
 POST admin:*_look_again               | in   in   in   in   in   in   in   in   back back back
+GET  admin:*_works_again              | in   in   in   in   in   in   in   in   back back back
+POST admin:*_works_again              | in   in   in   in   in   in   in   in   back back back
 GET  admin:*_case_take_next           | in   in   in   in   in   in   in   in   back back back
 POST admin:*_case_take_next           | in   in   in   in   in   in   in   in   done done back
 GET  admin:*_case_assign              | in   in   in   in   in   in   in   in   back back back
@@ -216,6 +218,8 @@ GET  api:openapi_json                 | ok   ok   ok   ok   ok   ok   ok   ok   
 POST api:openapi_json                 | 405  405  405  405  405  405  405  405  405  405  405
 GET  api:docs                         | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST api:docs                         | 405  405  405  405  405  405  405  405  405  405  405
+GET  email_reports                    | 405  405  405  405  405  405  405  405  405  405  405
+POST email_reports                    | 404  404  404  404  404  404  404  404  404  404  404
 GET  hub                              | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST hub                              | in   405  405  405  405  405  405  405  405  405  405
 GET  hub-membership                   | in   ok   404  404  404  404  404  404  404  404  404
@@ -335,7 +339,7 @@ POST attachment                       | 405  405  405  405  405  405  405  405  
 """
 
 
-STOCK = re.compile(r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again|look_again)")
+STOCK = re.compile(r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again|look_again|works_again)")
 API_ON_ONE_CASE = {
     "api:retrieve_case", "api:list_events", "api:accept_case", "api:deny_case", "api:request_info",
     "api:reply_to_case", "api:appeal_case", "api:withdraw_case",
@@ -421,6 +425,7 @@ class World:
             content_type="image/png", kind="image", size=3, sha256="0" * 64,
             file=ContentFile(b"abc", "a.png"),
         )  # fmt: skip
+        preferences.choose(bea, muted=["news"])
         credits.grant(self.free, 100, key="k", cause="c", note="Sorry")
         Discrepancy.objects.create(payment=self.free, kind="sums", detail="100 too much")
         ProviderEvent.objects.create(provider="stripe", event_id="evt_1", type="t", payload="{}")
