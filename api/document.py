@@ -7,6 +7,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from ninja import NinjaAPI
 
 from api import tokens
@@ -90,7 +92,7 @@ class Field:
     where: str
     kind: str
     required: bool
-    text: str
+    text: SafeString
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Call:
     method: str
     path: str
     title: str
-    text: str
+    text: SafeString
     fields: list[Field]
     answers: str
     is_open: bool
@@ -144,7 +146,7 @@ def _call(document: dict[str, Any], method: str, path: str, operation: dict[str,
         method=method.upper(),
         path=path,
         title=operation["summary"],
-        text=operation.get("description", ""),
+        text=_marked(operation.get("description", "")),
         fields=list(_fields(document, operation)),
         answers=", ".join(str(status) for status in operation["responses"]),
         is_open=not operation.get("security"),
@@ -160,13 +162,23 @@ def _fields(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[Fie
             parameter["in"],
             _kind(document, schema),
             parameter.get("required", False),
-            text,
+            _marked(text),
         )
     content = operation.get("requestBody", {}).get("content", {})
     body = _resolved(document, content.get("application/json", {}).get("schema", {}))
     for name, schema in body.get("properties", {}).items():
-        needed = name in body.get("required", ())
-        yield Field(name, "body", _kind(document, schema), needed, schema.get("description", ""))
+        needed, text = name in body.get("required", ()), schema.get("description", "")
+        yield Field(name, "body", _kind(document, schema), needed, _marked(text))
+
+
+def _marked(text: str) -> SafeString:
+    """A description with what stands between backticks as code."""
+    parts = enumerate(text.split("`"))
+    return format_html_join(
+        "",
+        "{}",
+        ((format_html("<code>{}</code>", part) if odd % 2 else part,) for odd, part in parts),
+    )
 
 
 def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
