@@ -1,10 +1,11 @@
 """Amounts as people write and read them. Inside, money is whole minor units and an ISO code."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
+from babel.core import get_global
 from babel.numbers import format_currency, get_currency_precision, get_currency_symbol
 
 MINUS = "\N{MINUS SIGN}"
@@ -19,6 +20,16 @@ _LONGEST = 32
 def exponent(currency: str) -> int:
     """How many decimals a currency is written with: USD 2, JPY 0, KWD 3."""
     return get_currency_precision(currency.upper())
+
+
+@lru_cache(maxsize=1)
+def currencies_by_exponent() -> Mapping[int, Sequence[str]]:
+    """The currencies that are not written with two decimals, by how many they are written with."""
+    found: dict[int, list[str]] = {}
+    for code in sorted(get_global("currency_fractions")):
+        if code != "DEFAULT" and exponent(code) != 2:
+            found.setdefault(exponent(code), []).append(code)
+    return found
 
 
 def currency_symbol(currency: str) -> str:

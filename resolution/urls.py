@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from resolution.views import account, auto_respond, dash, files, hub, inbox
+from resolution.views import account, auto_respond, dash, files, hub, inbox, replies
 
 urlpatterns = [
     path("hub/", hub.home, name="hub"),
@@ -18,6 +18,7 @@ urlpatterns = [
     path("hub/cases/<str:public_id>/<slug:act>/draft/", hub.draft, name="hub-draft"),
     path("hub/credits/", hub.credits, name="hub-credits"),
     path("dash/resolution-center/", dash.case_list, name="dash-cases"),
+    path("dash/resolution-center/cases.csv", dash.case_list_csv, name="dash-cases-csv"),
     path("dash/resolution-center/cases/<str:public_id>/", dash.case, name="dash-case"),
     path("dash/resolution-center/cases/<str:public_id>/live/", dash.live, name="dash-live"),
     path("dash/resolution-center/cases/<str:public_id>/<slug:act>/", dash.act, name="dash-act"),
@@ -41,6 +42,14 @@ urlpatterns = [
     path("account/", account.settings_page, name="account"),
     path("account/notifications/", account.mail_page, name="account-mail"),
     path("account/unsubscribe/<str:token>/", account.unsubscribe, name="account-unsubscribe"),
+    path("dash/resolution-center/replies/", replies.replies, name="dash-replies"),
+    path("dash/resolution-center/replies/new/", replies.reply_new, name="dash-reply-new"),
+    path("dash/resolution-center/replies/<int:pk>/", replies.reply_edit, name="dash-reply"),
+    path(
+        "dash/resolution-center/replies/<int:pk>/remove/",
+        replies.reply_remove,
+        name="dash-reply-remove",
+    ),
     path("uploads/", files.upload, name="uploads"),
     path("files/<str:public_id>/", files.download, name="attachment"),
 ]

@@ -1,19 +1,46 @@
 """What a creator's list of cases is narrowed and sorted by. It comes from the address."""
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 
 from marketplace.models import Product
+from resolution.insights import endings
 from resolution.terms import Reason
 
 SORTS = {"due": "Due soonest", "newest": "Newest", "amount": "Largest amount"}
 SMALL = {"class": "select select--s"}
+MOST = 10**12  # whole units of a currency
+
+
+class AmountField(forms.DecimalField):
+    """Whole units of whatever currency a case is in, with its decimals."""
+
+    def __init__(self, label: str, placeholder: str) -> None:
+        super().__init__(
+            label=label,
+            required=False,
+            min_value=0,
+            max_value=MOST,
+            decimal_places=3,
+            widget=forms.TextInput(
+                attrs={
+                    "class": "input input--s input--amount",
+                    "inputmode": "decimal",
+                    "autocomplete": "off",
+                    "placeholder": placeholder,
+                }
+            ),
+        )
 
 
 class CaseFilter(forms.Form):
-    """Search, reason, product and order. What cannot be read counts as not given."""
+    """Search, reason, product, result, amounts and order. What cannot be read is as if not given.
+
+    A result is asked for only where cases have one: on the list of those that are closed.
+    """
 
     q = forms.CharField(
         label="Search cases",
@@ -27,6 +54,7 @@ class CaseFilter(forms.Form):
             }
         ),
     )
+    result = forms.ChoiceField(label="Result", required=False, widget=forms.Select(attrs=SMALL))
     reason = forms.ChoiceField(
         label="Reason",
         required=False,
@@ -34,25 +62,42 @@ class CaseFilter(forms.Form):
         widget=forms.Select(attrs=SMALL),
     )
     product = forms.ChoiceField(label="Product", required=False, widget=forms.Select(attrs=SMALL))
+    least = AmountField("Asked for at least", "From")
+    most = AmountField("Asked for at most", "Up to")
     sort = forms.ChoiceField(label="Sort", required=False, widget=forms.Select(attrs=SMALL))
 
     def __init__(
-        self, data: Mapping[str, Any], *, products: Iterable[Product], sorts: Iterable[str]
+        self,
+        data: Mapping[str, Any],
+        *,
+        products: Iterable[Product],
+        sorts: Iterable[str],
+        with_result: bool = False,
     ) -> None:
         super().__init__(data, auto_id="filter_%s")
         self.sorts = list(sorts)
+        self.results = {ending.name: ending for ending in endings()} if with_result else {}
+        if not with_result:
+            del self.fields["result"]
         for name, choices in (
+            ("result", [("", "Any result"), *((e.name, e.label) for e in self.results.values())]),
             ("product", [("", "Any product"), *((p.public_id, p.name) for p in products)]),
             ("sort", [(sort, SORTS[sort]) for sort in self.sorts]),
         ):
-            field = self.fields[name]
-            assert isinstance(field, forms.ChoiceField)
-            field.choices = choices
+            field = self.fields.get(name)
+            if isinstance(field, forms.ChoiceField):
+                field.choices = choices
         self.is_valid()
 
     def chosen(self, name: str) -> str:
         """What was chosen, or nothing."""
-        return str(self.cleaned_data.get(name) or "")
+        value = self.cleaned_data.get(name)
+        return "" if value is None else str(value)
+
+    def amount(self, name: str) -> Decimal | None:
+        """An amount that was given, in whole units."""
+        value: Decimal | None = self.cleaned_data.get(name)
+        return value
 
     @property
     def sort_by(self) -> str:
@@ -61,7 +106,7 @@ class CaseFilter(forms.Form):
     @property
     def narrows(self) -> bool:
         """Whether any case could be left out by it."""
-        return any(self.chosen(name) for name in ("q", "reason", "product"))
+        return any(self.chosen(name) for name in self.fields if name != "sort")
 
     def query(self) -> dict[str, str]:
         """Its part of an address: only what was chosen."""

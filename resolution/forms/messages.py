@@ -133,6 +133,7 @@ class WithFiles(forms.Form):
         super().__init__(data, files, **kwargs)
         self.initial.setdefault("writer", drafts.mark_of(user))
         self.user = user
+        self.filled = ""
         self._kept: list[Attachment] = []
         self._looked_at = False
         most = filesize(settings.MAX_FILE_BYTES)
@@ -143,8 +144,25 @@ class WithFiles(forms.Form):
 
     @property
     def is_asking_for_more(self) -> bool:
-        """Somebody pressed the button that takes a file out, not the one that sends."""
-        return self.is_bound and self.add_prefix("remove_upload") in self.data
+        """Somebody pressed a button that takes a file out or fills a text in, not one to send it."""
+        return self.is_bound and (
+            self.add_prefix("remove_upload") in self.data or "fill_in" in self.data
+        )
+
+    @property
+    def writes_in(self) -> str:
+        """The field that a text is filled into; none while it is not known which."""
+        return "message"
+
+    def fill_in(self, text: str) -> None:
+        """Put a text below what was typed, for the person to read and to send; `filled` tells."""
+        if not text or not self.writes_in:
+            self.filled = "Choose a saved reply first."
+            return
+        name = self.add_prefix(self.writes_in)
+        before = str(self.data.get(name) or "").rstrip()
+        self._carry_on(self.writes_in, [f"{before}\n\n{text}" if before else text])
+        self.filled = "Filled in. Nothing is sent yet."
 
     @property
     def kept_files(self) -> list[Attachment]:

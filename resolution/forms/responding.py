@@ -87,6 +87,12 @@ class RespondForm(WithFiles):
         return cleaned
 
     @property
+    def writes_in(self) -> str:
+        """The text that goes with the choice."""
+        chosen = str(self.data.get("action") or "")
+        return f"{chosen}_message" if chosen in dict(ANSWERS) else ""
+
+    @property
     def step(self) -> str:
         """The step of the lifecycle that was chosen."""
         return str(self.cleaned_data["action"])

@@ -23,6 +23,19 @@ def currencies_of(products: Iterable[Product]) -> list[str]:
     return sorted({product.currency for product in products}) or [ANY_CURRENCY]
 
 
+def refuse_unknown_variables(message: str) -> None:
+    """Raises ValidationError when something in braces is not a variable, or has lost its end."""
+    unknown = list(dict.fromkeys(rules.unknown_variables(message)))
+    if unknown:
+        named = " and ".join(f"{{{{ {name} }}}}" for name in unknown)
+        known = ", ".join(rules.VARIABLES)
+        stands = "is not a variable" if len(unknown) == 1 else "are not variables"
+        raise ValidationError(f"{named} {stands}. You can use {known}.")
+    rest = rules.PLACEHOLDER.sub("", message)
+    if "{{" in rest or "}}" in rest:
+        raise ValidationError("A variable begins with {{ and ends with }}. One has lost its end.")
+
+
 class RuleForm(forms.Form):
     """A rule: when it applies, and what the buyer reads.
 
@@ -118,17 +131,7 @@ class RuleForm(forms.Form):
 
     def clean_message(self) -> str:
         message: str = self.cleaned_data["message"]
-        unknown = list(dict.fromkeys(rules.unknown_variables(message)))
-        if unknown:
-            named = " and ".join(f"{{{{ {name} }}}}" for name in unknown)
-            known = ", ".join(rules.VARIABLES)
-            stands = "is not a variable" if len(unknown) == 1 else "are not variables"
-            raise ValidationError(f"{named} {stands}. You can use {known}.")
-        rest = rules.PLACEHOLDER.sub("", message)
-        if "{{" in rest or "}}" in rest:
-            raise ValidationError(
-                "A variable begins with {{ and ends with }}. One has lost its end."
-            )
+        refuse_unknown_variables(message)
         return message
 
     def clean(self) -> dict[str, Any]:

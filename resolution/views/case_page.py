@@ -23,12 +23,12 @@ from django.utils.http import urlencode
 from marketplace import clock
 from marketplace.models import Membership, User
 from payments.money import format_money
-from resolution import cases, drafts, timeline, words
+from resolution import cases, drafts, replies, timeline, words
 from resolution.evidence import ACCEPT
 from resolution.forms.messages import MessageForm, WithFiles
 from resolution.forms.responding import ConfirmForm, RespondForm
 from resolution.lifecycle import limit_in
-from resolution.models import Attachment, Case, Draft, Event
+from resolution.models import Attachment, Case, Draft, Event, SavedReply
 from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Party, State
 
@@ -98,7 +98,8 @@ class Late:
 def find(actor: Actor, public_id: str) -> Case:
     """The case, when this actor may see it; otherwise there is none. One query.
 
-    With it come their `drafts` and, for a creator, the `next_in_line` that needs their reply.
+    With it come their `drafts` and, for a creator, the `next_in_line` that needs their reply and
+    the titles of the company's `saved_replies`.
     """
     found = (
         Case.objects.visible_to(actor)
@@ -109,7 +110,14 @@ def find(actor: Actor, public_id: str) -> Case:
     if actor.party == CREATOR:
         others = Case.objects.filter(company=OuterRef("company")).needs_creator()
         following = others.exclude(pk=OuterRef("pk")).order_by("due_at", "pk")
-        found = found.annotate(next_in_line=Subquery(following.values("public_id")[:1]))
+        found = found.annotate(
+            next_in_line=Subquery(following.values("public_id")[:1]),
+            saved_replies=ArraySubquery(
+                SavedReply.objects.filter(company=OuterRef("company")).values(
+                    row=JSONObject(id="pk", title="title")
+                )
+            ),
+        )
     case = found.first()
     if case is None:
         raise Http404("No such case.")
@@ -272,6 +280,9 @@ def act(
     if not form.is_valid():
         if name in CONFIRMED:
             return redirect(surface.act_href(case, name))
+        if "fill_in" in request.POST and surface.party == CREATOR:
+            chosen = request.POST.get("saved_reply", "")
+            form.fill_in(replies.filled_in(case, actor, chosen))
         drafts.keep(actor.user, case.public_id, name, drafts.typed_in(name, form.data))
         status = 200 if form.is_asking_for_more else 422
         return show(request, surface, actor, case, bound={name: form}, status=status)
@@ -403,6 +414,11 @@ class _Forms:
         note = f"From {when_text(at)}. Not sent yet." if at else ""
         return {"draft_href": self.surface.draft_href(self.case, name), "draft_note": note}
 
+    def _saved_replies(self, form: WithFiles) -> dict[str, Any]:
+        """The replies that may be filled into a form of the creator's, and what became of it."""
+        kept: list[dict[str, Any]] = getattr(self.case, "saved_replies", [])
+        return {"replies": kept if self.reader == CREATOR else [], "filled": form.filled}
+
     def unsent(self, offered: Iterable[str]) -> list[dict[str, str]]:
         """The drafts for acts that are no longer open, to be read and copied or given up."""
         there = {*offered, *self.bound}
@@ -462,6 +478,7 @@ class _Forms:
             "action": self.surface.act_href(self.case, name),
             "form": form,
             "button": button,
+            **self._saved_replies(form),
             **about_files(form),
             **self._about_draft(name, form),
             **more,
@@ -518,6 +535,7 @@ class _Forms:
             "keeps_note": f"{first} keeps access to {self._ends()}." if self._ends() else "",
             "ends_note": f"{first}’s membership ends at once.",
             "accept_button": f"Refund {amount} and close",
+            **self._saved_replies(form),
             **about_files(form),
             **self._about_draft("respond", form),
         }

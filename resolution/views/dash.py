@@ -1,8 +1,10 @@
 """The creator's cases: the list of them, and the page of one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -11,15 +13,17 @@ from django.core import signing
 from django.db.models import OuterRef, Q, Subquery
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from marketplace import clock
 from marketplace.models import Product, TeamMember
-from payments.money import format_money
+from payments.money import currencies_by_exponent, format_money, to_decimal
 from resolution import words
 from resolution.actors import as_creator
 from resolution.forms.case_list import CaseFilter
@@ -28,10 +32,12 @@ from resolution.models import Case, CaseQuerySet, Event
 from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Money, Outcome, Party, Reason, Remedy, State
 from resolution.views import case_page
-from resolution.views.desk import Desk, Tab, href, no_company, signed_in, tabs
+from resolution.views.desk import SHOWN, Desk, Tab, href, no_company, signed_in, tabs
 from resolution.views.login import needs_login
+from resolution.views.spreadsheets import as_csv
 
 PAGE = 25
+PART = 1_000  # rows of an export that are read at once
 LAST_DAYS = 2  # from here on a due date stands out
 
 # ── The list ──────────────────────────────────────────────────────────────────────────────────────
@@ -80,8 +86,10 @@ def _ordered(cases: CaseQuerySet, column: str) -> CaseQuerySet:
     return cases.order_by(column, "-pk" if column.startswith("-") else "pk")
 
 
-def _beyond(cases: CaseQuerySet, column: str, place: tuple[Any, int]) -> list[Case]:
-    """The rows that come after this place, and one more than fit a page."""
+def _beyond(
+    cases: CaseQuerySet, column: str, place: tuple[Any, int], many: int = PAGE + 1
+) -> list[Case]:
+    """The rows that come after this place: as many as fit a page, and one more."""
     value, pk = place
     name = column.removeprefix("-")
     if column.startswith("-"):
@@ -95,7 +103,18 @@ def _beyond(cases: CaseQuerySet, column: str, place: tuple[Any, int]) -> list[Ca
         rest = Q(**{f"{name}__gte": value}) & (Q(**{f"{name}__gt": value}) | Q(pk__gt=pk))
         if name == "due_at":
             rest |= Q(due_at__isnull=True)
-    return list(_ordered(cases.filter(rest), column)[: PAGE + 1])
+    return list(_ordered(cases.filter(rest), column)[:many])
+
+
+def every_one(cases: CaseQuerySet, column: str) -> Iterator[Case]:
+    """All of the cases in this order, read in parts by keyset: no more than one is in memory."""
+    found = list(_ordered(cases, column)[:PART])
+    while found:
+        yield from found
+        if len(found) < PART:
+            return
+        place = getattr(found[-1], column.removeprefix("-")), found[-1].pk
+        found = _beyond(cases, column, place, PART)
 
 
 def _token(case: Case, column: str) -> str:
@@ -123,14 +142,7 @@ def case_list(request: HttpRequest) -> HttpResponse:
     if not desk.places:
         return no_company(request)
     every = tabs()
-    tab = next((tab for tab in every if tab.name == request.GET.get("view")), every[0])
-    products = Product.objects.filter(company__in=desk.companies).order_by("name", "pk")
-    if desk.chosen:
-        products = products.filter(company=desk.chosen)
-    form = CaseFilter(request.GET, products=products, sorts=tab.sorts)
-    column = COLUMNS[form.sort_by]
-    if tab.name == "closed" and form.sort_by == "newest":
-        column = "-closed_at"
+    tab, form, column = _asked_for(request, desk, every)
     page = page_of(
         _narrowed(_told_of(tab.of(desk.cases())), form),
         column,
@@ -150,10 +162,70 @@ def case_list(request: HttpRequest) -> HttpResponse:
         "empty": _empty(desk, tab, form),
         "newer_href": href("dash-cases", query | {"before": page.before}) if page.before else "",
         "older_href": href("dash-cases", query | {"after": page.after}) if page.after else "",
+        "clear_href": href("dash-cases", desk.query() | {"view": tab.name}),
+        "csv_href": href("dash-cases-csv", query),
         "rules_href": href("dash-rules", desk.query()),
         "response_days": settings.RESPONSE_DAYS,
     }
     return render(request, "dash/case_list.html", context)
+
+
+def _asked_for(
+    request: HttpRequest, desk: Desk, every: Sequence[Tab]
+) -> tuple[Tab, CaseFilter, str]:
+    """The list that an address names, what narrows it, and the column that it is sorted by."""
+    tab = next((tab for tab in every if tab.name == request.GET.get("view")), every[0])
+    products = Product.objects.filter(company__in=desk.companies).order_by("name", "pk")
+    if desk.chosen:
+        products = products.filter(company=desk.chosen)
+    form = CaseFilter(
+        request.GET, products=products, sorts=tab.sorts, with_result=tab.shows == "result"
+    )
+    column = COLUMNS[form.sort_by]
+    if tab.name == "closed" and form.sort_by == "newest":
+        column = "-closed_at"
+    return tab, form, column
+
+
+@login_required
+@require_safe
+@never_cache
+def case_list_csv(request: HttpRequest) -> HttpResponseBase:
+    """A list as it is filtered, whole, for a spreadsheet."""
+    desk = Desk.of(signed_in(request), request.GET.get("company", ""))
+    if not desk.places:
+        return no_company(request)
+    tab, form, column = _asked_for(request, desk, tabs())
+    cases = _narrowed(tab.of(desk.cases()), form)
+    found = every_one(cases.select_related("buyer", "product", "company", "payment"), column)
+    zone = timezone.get_current_timezone()
+    rows = (_cells(case, zone) for case in found)
+    day = timezone.localtime(clock.now()).date()
+    return as_csv(f"cases-{tab.name}-{day}.csv", chain([HEADINGS], rows))
+
+
+HEADINGS = (
+    "Case", "Company", "Buyer", "E-mail", "Product", "Payment", "Reason", "Currency", "Asked for",
+    "Paid by the buyer", "Status", "Waiting for", "Next date", "Opened", "Closed", "You paid",
+)  # fmt: skip
+
+
+def _cells(case: Case, zone: tzinfo) -> list[object]:
+    """A case in a file: plain numbers, and moments as every program reads them."""
+
+    def amount(minor: int) -> str:
+        return str(to_decimal(minor, case.currency))
+
+    def moment(at: datetime | None) -> str:
+        return at.astimezone(zone).isoformat(" ", "minutes") if at else ""
+
+    return [
+        case.public_id, case.company.name, case.buyer.name, case.buyer.email, case.product.name,
+        case.payment.public_id, case.get_reason_display(), case.currency,
+        amount(case.asked_minor), amount(case.payment.amount_minor),
+        words.pill(case, Party.CREATOR).label, Party(case.waiting_on).label, moment(case.due_at),
+        moment(case.opened_at), moment(case.closed_at), amount(_paid_minor(case)),
+    ]  # fmt: skip
 
 
 def _narrowed(cases: CaseQuerySet, form: CaseFilter) -> CaseQuerySet:
@@ -163,7 +235,24 @@ def _narrowed(cases: CaseQuerySet, form: CaseFilter) -> CaseQuerySet:
         cases = cases.filter(reason=reason)
     if product := form.chosen("product"):
         cases = cases.filter(product__public_id=product)
+    if result := form.results.get(form.chosen("result")):
+        cases = cases.filter(result.cases)
+    if (least := form.amount("least")) is not None:
+        cases = cases.filter(_asks("gte", least))
+    if (most := form.amount("most")) is not None:
+        cases = cases.filter(_asks("lte", most))
     return cases
+
+
+def _asks(compared: str, units: Decimal) -> Q:
+    """Which cases ask for at least, or at most, so many whole units of their own currency."""
+    column = f"asked_minor__{compared}"
+    unusual = currencies_by_exponent()
+    found = ~Q(currency__in=[code for codes in unusual.values() for code in codes])
+    found &= Q(**{column: units * 100})
+    for digits, codes in unusual.items():
+        found |= Q(**{"currency__in": codes, column: units.scaleb(digits)})
+    return found
 
 
 def _sought(text: str) -> Q:
@@ -185,13 +274,13 @@ def _told_of(cases: CaseQuerySet) -> CaseQuerySet:
 def _tab_links(
     every: Iterable[Tab], shown: Tab, desk: Desk, form: CaseFilter
 ) -> list[dict[str, Any]]:
-    kept = {name: value for name, value in form.query().items() if name != "sort"}
+    kept = {name: value for name, value in form.query().items() if name not in ("sort", "result")}
     return [
         {
             "label": tab.label,
             "href": href("dash-cases", desk.query() | {"view": tab.name} | kept),
             "current": tab == shown,
-            "count": desk.count(tab) if tab.counted else None,
+            "count": desk.counted(tab) if tab.counted else None,
             "turn": tab.name == "needs-reply",
         }
         for tab in every
@@ -203,7 +292,8 @@ def _headline(desk: Desk, tab: Tab, now: datetime) -> dict[str, str] | None:
     many, due = desk.count(tab), desk.first_due
     if not many or due is None:
         return None
-    need = "1 case needs your reply." if many == 1 else f"{many} cases need your reply."
+    told = f"More than {SHOWN}" if many > SHOWN else str(many)
+    need = "1 case needs your reply." if many == 1 else f"{told} cases need your reply."
     which = "It" if many == 1 else "The first"
     said = f"{which} is due {_in_a_sentence(due)}." if due > now else f"{which} is due now."
     return {"lead": need, "text": said}

@@ -10,10 +10,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from django.db.models import Count, Min, Q
+from django.db.models import BooleanField, ExpressionWrapper, JSONField, OuterRef, Q, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.dateparse import parse_datetime
 
 from marketplace.models import Company, TeamMember, User
 from notifications import inbox
@@ -126,6 +127,32 @@ def tabs() -> list[Tab]:
     ]
 
 
+LOOKED_AT = 5_000
+"""How many open cases of a company are looked at to count them: the menu is on every page."""
+
+SHOWN = 500
+"""From here on a count says that there are more."""
+
+PAGES_OF_ONE = {
+    "rules": "dash-rules",
+    "replies": "dash-replies",
+    "developers": "dash-developers",
+}
+"""By its name in the menu, the page of a section that shows one company at a time."""
+
+
+class _Counts(Subquery):
+    """How many rows have each of some marks, and the first date of those with the first mark."""
+
+    template = "(SELECT JSONB_BUILD_OBJECT(%(told)s) FROM (%(subquery)s) AS looked_at)"
+
+    @classmethod
+    def of(cls, rows: Any, marks: Sequence[str]) -> "_Counts":
+        told = ["'open', COUNT(*)", f"'first_due', MIN(due_at) FILTER (WHERE {marks[0]})"]
+        told += [f"'{mark}', COUNT(*) FILTER (WHERE {mark})" for mark in marks]
+        return cls(rows, output_field=JSONField(), told=", ".join(told))
+
+
 @dataclass(frozen=True)
 class Desk:
     """What a person answers for: their places in companies' teams, and the one they chose."""
@@ -171,6 +198,12 @@ class Desk:
         theirs = [place for place in self.places if self.chosen in (None, place.company)]
         return any(place.role in ("owner", "admin") for place in theirs)
 
+    @property
+    def answers_one(self) -> bool:
+        """They answer cases of the chosen company, or of the first that a page of one shows."""
+        theirs = [place for place in self.places if self.chosen in (None, place.company)]
+        return bool(theirs) and theirs[0].role != TeamMember.Role.VIEWER
+
     def query(self, company: Company | None = None) -> dict[str, str]:
         """The part of an address that names the company, where there is a choice."""
         named = company or self.chosen
@@ -183,19 +216,21 @@ class Desk:
 
     @cached_property
     def counts(self) -> dict[int, dict[str, Any]]:
-        """By company, how many cases are in each list, and when the first reply is due."""
-        lists = [tab for tab in tabs() if tab.counted]
-        rows = (
-            Case.objects.visible_to(as_creator(self.user))
+        """By company, how many cases are in each list, and when the first reply is due.
+
+        Of each company no more than LOOKED_AT open cases are looked at, those due first.
+        """
+        listed = {f"in_{column_of(tab)}": tab.cases for tab in tabs() if tab.counted}
+        looked_at = (
+            Case.objects.filter(company=OuterRef("company_id"))
             .exclude(state=State.CLOSED)
-            .values("company_id")
-            .annotate(
-                first_due=Min("due_at", filter=lists[0].cases),
-                **{column_of(tab): Count("pk", filter=tab.cases) for tab in lists},
-            )
-            .order_by()
+            .annotate(**{name: ExpressionWrapper(q, BooleanField()) for name, q in listed.items()})
+            .order_by("due_at", "pk")
+            .values("due_at", *listed)[:LOOKED_AT]
         )
-        return {row["company_id"]: dict(row) for row in rows}
+        places = TeamMember.objects.filter(user=self.user)
+        told = places.values_list("company_id", _Counts.of(looked_at, list(listed)))
+        return {company_id: counts for company_id, counts in told if counts["open"]}
 
     def _shown(self) -> list[dict[str, Any]]:
         return [
@@ -203,11 +238,17 @@ class Desk:
         ]
 
     def count(self, tab: Tab) -> int:
-        return sum(row[column_of(tab)] for row in self._shown())
+        return sum(row[f"in_{column_of(tab)}"] for row in self._shown())
+
+    def counted(self, tab: Tab) -> int | str:
+        """The count for people: of a very long list it says that there are more."""
+        return at_most(self.count(tab))
 
     @property
     def first_due(self) -> datetime | None:
-        return min((row["first_due"] for row in self._shown() if row["first_due"]), default=None)
+        """When the first reply is due, of those that are shown."""
+        due = (parse_datetime(row["first_due"]) for row in self._shown() if row["first_due"])
+        return min((moment for moment in due if moment), default=None)
 
     def _unread(self, reading: str) -> str:
         """How many notices the person has not read, once they have read those of this case."""
@@ -219,14 +260,14 @@ class Desk:
 
         `reading` is the public id of the case that is being looked at: what was told of it is read.
         """
-        page = {"rules": "dash-rules", "developers": "dash-developers"}.get(tab, "dash-cases")
-        turn = column_of(tabs()[0])
+        page = PAGES_OF_ONE.get(tab, "dash-cases")
+        turn = f"in_{column_of(tabs()[0])}"
         companies = [
             {
                 "name": company.name,
                 "href": href(page, {"company": company.public_id}),
                 "current": company == self.chosen,
-                "turn_count": self.counts.get(company.pk, {}).get(turn, 0),
+                "turn_count": at_most(self.counts.get(company.pk, {}).get(turn, 0)),
             }
             for company in self.companies
         ]
@@ -235,16 +276,22 @@ class Desk:
             companies.insert(0, every)
         return {
             "tab": tab,
-            "cases_turn_count": self.count(tabs()[0]),
+            "cases_turn_count": self.counted(tabs()[0]),
             "company": self.chosen or {"name": "All companies"},
             "companies": companies if self.several else [],
             "cases_href": href("dash-cases", self.query()),
             "rules_href": href("dash-rules", self.query()),
+            "replies_href": href("dash-replies", self.query()) if self.answers_one else "",
             "developers_href": href("dash-developers", self.query()) if self.runs_one else "",
             "hub_href": reverse("hub"),
             "notices_href": reverse("dash-notices"),
             "unread": self._unread(reading),
         }
+
+
+def at_most(many: int) -> int | str:
+    """A count for people."""
+    return many if many <= SHOWN else f"{SHOWN}+"
 
 
 def column_of(tab: Tab) -> str:

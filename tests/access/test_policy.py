@@ -34,7 +34,7 @@ from payments.gateways import RefundAnswer
 from payments.models import CreditAdjustment, Discrepancy, ProviderEvent, Refund
 from resolution import cases, messages, sweeps
 from resolution.actors import as_buyer, as_staff
-from resolution.models import Attachment, Case, Event, Rule
+from resolution.models import Attachment, Case, Event, Rule, SavedReply
 from resolution.terms import Actor, Remedy, Verdict
 from tests.people import MakePayment, make_user
 
@@ -296,6 +296,16 @@ GET  dash-rule-act delete             | in   405  405  405  405  405  405  405  
 POST dash-rule-act delete             | in   404  404  done done 403  403  404  404  404  done
 GET  dash-rule-act nonsense           | in   405  405  405  405  405  405  405  405  405  405
 POST dash-rule-act nonsense           | in   404  404  404  404  403  403  404  404  404  404
+GET  dash-cases-csv                   | in   404  404  ok   ok   ok   ok   ok   404  404  ok
+POST dash-cases-csv                   | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-replies                     | in   404  404  ok   ok   ok   403  ok   404  404  ok
+POST dash-replies                     | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-reply-new                   | in   404  404  ok   ok   ok   403  ok   404  404  ok
+POST dash-reply-new                   | in   404  404  done done done 403  done 404  404  done
+GET  dash-reply                       | in   404  404  ok   ok   ok   403  404  404  404  ok
+POST dash-reply                       | in   404  404  done done done 403  404  404  404  done
+GET  dash-reply-remove                | in   405  405  405  405  405  405  405  405  405  405
+POST dash-reply-remove                | in   404  404  done done done 403  404  404  404  done
 GET  dash-developers                  | in   404  404  ok   ok   403  403  ok   404  404  ok
 POST dash-developers                  | in   405  405  405  405  405  405  405  405  405  405
 GET  dash-token-new                   | in   404  404  ok   ok   403  403  ok   404  404  ok
@@ -411,6 +421,7 @@ class World:
         self.rule = Rule.objects.create(
             company=company, name="All", reasons=["fraudulent"], message="Sorry.", position=1
         )
+        self.reply = SavedReply.objects.create(company=company, title="Hello", text="Hi.")
         self.own_token, _ = tokens.make(bea, "Mine", [tokens.READ_CASES])
         self.company_token, _ = tokens.make(cleo, "Ours", [tokens.READ_CASES], company=company)
         self.endpoint = WebhookEndpoint.objects.create(
@@ -437,6 +448,7 @@ class World:
         self.ids = {
             "membership": membership.public_id, "payment": self.free.public_id,
             "case": self.asked.public_id, "rule": self.rule.pk, "file": self.file.public_id,
+            "reply": self.reply.pk,
         }  # fmt: skip
         self._browsers: dict[str, Client] = {}
         self.unchanged = self.changes()
@@ -464,6 +476,7 @@ class World:
         rules = list(
             Rule.objects.order_by("pk").values_list("pk", "version", "position", "enabled")
         )
+        replies = list(SavedReply.objects.order_by("pk").values_list("pk", "version"))
         assigned = list(Case.objects.order_by("pk").values_list("pk", "assigned_to"))
         teams = list(TeamMember.objects.order_by("pk").values_list("pk", "role"))
         people = list(
@@ -472,8 +485,8 @@ class World:
         sent = list(Notification.objects.order_by("pk").values_list("pk", "state"))
         adjusted = list(CreditAdjustment.objects.order_by("pk").values_list("pk", "state"))
         return (
-            Event.objects.count(), Refund.objects.count(), rules, assigned, teams, people, sent,
-            adjusted,
+            Event.objects.count(), Refund.objects.count(), rules, replies, assigned, teams, people,
+            sent, adjusted,
         )  # fmt: skip
 
     def args(self, label: str) -> list[Any]:
@@ -510,6 +523,8 @@ class World:
             "dash-case": [self.asked.public_id],
             "dash-live": [self.asked.public_id],
             "dash-rule": [self.rule.pk],
+            "dash-reply": [self.reply.pk],
+            "dash-reply-remove": [self.reply.pk],
             "dash-token-revoke": [self.company_token.public_id],
             "hub-token-revoke": [self.own_token.public_id],
             "dash-webhook": [self.endpoint.public_id],
@@ -567,6 +582,11 @@ class World:
             return {
                 "name": "New", "reasons": ["fraudulent"], "message": "Sorry.", "currency": "USD",
                 "company": self.company.public_id, "version": self.rule.version,
+            }  # fmt: skip
+        if name.startswith("dash-reply"):
+            return {
+                "title": "New", "text": "Hi.", "version": self.reply.version,
+                "company": self.company.public_id,
             }  # fmt: skip
         if name == "dash-rule-act":
             return {"version": self.rule.version, "do": act, "enabled": ""}
@@ -681,11 +701,14 @@ SWAPS = {
     "dash-draft": ("other owner", "case", "respond"),
     "dash-rule": ("other owner", "rule", ""),
     "dash-rule-act": ("other owner", "rule", "delete"),
+    "dash-reply": ("other owner", "reply", ""),
+    "dash-reply-remove": ("other owner", "reply", ""),
     "attachment": ("other buyer", "file", ""),
 }
 MISSING: dict[str, Any] = {
     "membership": "mem_0000000000000X", "payment": "pay_0000000000000X",
     "case": "reso_0000000000000X", "rule": 2**31 - 1, "file": "att_0000000000000X",
+    "reply": 2**31 - 1,
 }  # fmt: skip
 
 
@@ -724,6 +747,7 @@ def test_nothing_of_one_tenant_reaches_another(
     Company.objects.filter(pk=world.company.pk).update(name=f"Loop {canary}")
     Product.objects.filter(company=world.company).update(name=f"Presets {canary}")
     Rule.objects.update(name=canary, message=canary)
+    SavedReply.objects.update(title=canary, text=canary)
     case = Case.objects.get(pk=world.asked.pk)
     bea = User.objects.get(pk=world.bea.pk)
     cases.take_step(case, "reply", as_buyer(bea), message=canary)
@@ -742,6 +766,7 @@ def test_nothing_of_one_tenant_reaches_another(
             f"/dash/resolution-center/?view=all&q={case.public_id}",
             f"/dash/resolution-center/auto-respond/?company={world.company.public_id}",
             f"/dash/resolution-center/auto-respond/new/?company={world.company.public_id}",
+            f"/dash/resolution-center/replies/?company={world.company.public_id}",
             f"/dash/resolution-center/cases/{case.public_id}/",
             f"/hub/cases/{case.public_id}/", f"/files/{world.file.public_id}/",
             f"/hub/payments/{world.free.public_id}/open-case/",

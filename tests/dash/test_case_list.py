@@ -1,8 +1,10 @@
 """The creator's list: who sees which cases, in which order, page by page."""
 
+import csv
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -13,9 +15,12 @@ from django.urls import reverse
 
 from marketplace import clock
 from marketplace.models import Company, Product, User
+from resolution.insights import endings
 from resolution.models import Case
 from resolution.terms import Actor, Remedy, State, Verdict
-from resolution.views.desk import tabs
+from resolution.views import dash as pages
+from resolution.views import desk
+from resolution.views.desk import LOOKED_AT, tabs
 from tests.dash.conftest import MakeCases
 
 LIST = "/dash/resolution-center/"
@@ -291,7 +296,9 @@ def test_a_list_takes_six_queries_however_long_it_is(
     assert len(queries) == 6  # session, person, teams, counts, products, cases
 
 
-def test_counting_looks_at_no_closed_case(dash: Client, make_cases: MakeCases) -> None:
+def test_counting_looks_at_no_closed_case_and_at_so_many_others(
+    dash: Client, make_cases: MakeCases
+) -> None:
     make_cases()
 
     with CaptureQueriesContext(connection) as queries:
@@ -299,7 +306,8 @@ def test_counting_looks_at_no_closed_case(dash: Client, make_cases: MakeCases) -
 
     counting = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
     assert len(counting) == 1
-    assert """NOT ("resolution_case"."state" = 'closed')""" in counting[0]
+    assert """NOT (U0."state" = 'closed')""" in counting[0]
+    assert f"LIMIT {LOOKED_AT})" in counting[0]
     assert not [query for query in queries if "OFFSET" in query["sql"]]
 
 
@@ -379,3 +387,89 @@ def test_the_head_says_how_many_and_by_when(dash: Client, make_cases: MakeCases)
     assert "1 case needs your reply.</b> It is due now." in late
     assert "2 cases need your reply.</b> The first is due now." in two
     assert reverse("dash-rules") in two
+
+
+def test_a_long_list_is_not_counted_to_its_end(
+    dash: Client, make_cases: MakeCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_cases(4)
+    make_cases(2, state="more_info", waiting_on="buyer")
+    monkeypatch.setattr(desk, "SHOWN", 3)
+    monkeypatch.setattr(pages, "SHOWN", 3)
+
+    html = page(dash)
+
+    bar = html.split('aria-label="Case lists"')[1].split("</nav>")[0]
+    assert re.findall(r'class="count[^"]*">([^<]+)<', bar) == ["3+", "2", "0", "0"]
+    assert "More than 3 cases need your reply.</b>" in html
+    assert '3+<span class="vh"> need your reply</span>' in html
+
+
+def test_amounts_are_in_each_case_s_own_currency(
+    dash: Client, make_cases: MakeCases, product: Product
+) -> None:
+    yen = Product.objects.create(
+        company=product.company, name="Yen", price_minor=900, currency="JPY"
+    )
+    make_cases(buyer="Cents Below", amount_minor=2499)
+    make_cases(buyer="Cents Right", amount_minor=2550)
+    make_cases(buyer="Yen Right", of=yen, amount_minor=26)
+    make_cases(buyer="Yen Above", of=yen, amount_minor=2550)
+
+    between = page(dash, least="25.00", most="25.50")
+    above = page(dash, least="25.001", sort="newest")
+    unread = page(dash, least="a lot", most="-1")
+
+    assert sorted(names(between)) == ["Cents Right"]
+    assert sorted(names(above)) == ["Cents Right", "Yen Above", "Yen Right"]
+    assert f"{LIST}?view=buyer&amp;least=25.00&amp;most=25.50" in between
+    assert len(names(unread)) == 4
+    assert "Amounts are written like 25 or 25.50." in unread
+
+
+def test_closed_cases_are_filtered_by_how_they_ended(dash: Client, make_cases: MakeCases) -> None:
+    over = {"state": "closed", "waiting_on": "nobody", "due_at": None, "closed_at": clock.now()}
+    won = {"outcome": "buyer_won", "remedy_minor": 6400, "money": "arrived", **over}
+    make_cases(buyer="you-refunded", **won, remedy="refund", decided_by="creator")
+    make_cases(buyer="auto-refunded", **won, remedy="refund", decided_by="system")
+    make_cases(buyer="staff-refunded", **won, remedy="refund", decided_by="staff")
+    make_cases(buyer="credits", **won, remedy="credit", decided_by="staff")
+    make_cases(buyer="no-refund", **over, outcome="creator_won", decided_by="staff")
+    make_cases(buyer="withdrawn", **over, outcome="withdrawn")
+    make_cases(buyer="elsewhere", **over, outcome="void")
+
+    shown = {
+        ending.name: names(page(dash, view="closed", result=ending.name)) for ending in endings()
+    }
+
+    assert shown == {ending.name: [ending.name] for ending in endings()}
+    assert len(names(page(dash, view="all", result="credits"))) == 7
+    html = page(dash, view="closed", result="credits")
+    assert "result=" not in html.split('aria-label="Case lists"')[1].split("</nav>")[0]
+
+
+def test_a_list_can_be_taken_along_as_it_is_filtered(
+    dash: Client, cleo: User, make_cases: MakeCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    User.objects.filter(pk=cleo.pk).update(time_zone="Asia/Kolkata")
+    monkeypatch.setattr(pages, "PART", 2)
+    make_cases(5, reason="fraudulent")
+    make_cases(
+        buyer="=HYPERLINK(1)", reason="fraudulent", opened_at=datetime(2026, 3, 1, tzinfo=UTC)
+    )
+    make_cases(buyer="Other Reason")
+    html = page(dash, reason="fraudulent", sort="newest")
+    found = re.search(r'href="([^"]+)" download', html)
+    assert found
+
+    answer: Any = dash.get(found[1].replace("&amp;", "&"))
+    body = b"".join(answer.streaming_content)
+
+    rows = list(csv.DictReader(StringIO(body.decode("utf-8-sig"))))
+    assert body.startswith("\ufeff".encode())
+    assert answer["Content-Type"] == "text/csv; charset=utf-8"
+    assert [row["Buyer"] for row in rows] == [
+        *(f"Buyer Number00{n}" for n in range(5)), "'=HYPERLINK(1)",
+    ]  # fmt: skip
+    assert (rows[5]["Asked for"], rows[5]["Currency"]) == ("64.00", "USD")
+    assert rows[5]["Opened"] == "2026-03-01 05:30+05:30"
