@@ -15,8 +15,8 @@ from tests.stateful.machine import Marketplace
 from tests.stateful.world import World
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "300" if LONG else "10"))
-STEPS = int(os.environ.get("HYPOTHESIS_STEPS", "60" if LONG else "25"))
+EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "300" if LONG else "8"))
+STEPS = int(os.environ.get("HYPOTHESIS_STEPS", "60" if LONG else "20"))
 
 
 def test_every_promise_holds_whatever_happens(world: World) -> None:

@@ -194,13 +194,13 @@ class World:
         assert found
         return found
 
-    def steps(self, case: Case) -> list[tuple[str, str]]:
-        """Who may do what on a case now, notes and repeated comments aside."""
-        found = []
+    def steps(self, case: Case) -> dict[str, list[str]]:
+        """The steps that are open on a case now, mere words aside, and who may take them."""
+        found: dict[str, list[str]] = {}
         for name in ("bea", *self.TEAM, *self.STAFF):
-            for step in sorted(cases.steps_for(case, self.actor(name, case))):
-                if step != "note" and (step != "comment" or name == "bea"):
-                    found.append((name, step))
+            for step in cases.steps_for(case, self.actor(name, case)):
+                if step not in ("comment", "note"):
+                    found.setdefault(step, []).append(name)
         return found
 
     def act(
