@@ -447,7 +447,7 @@ class _Mail:
                 f"\r\n--{border}\r\nContent-Type: text/{kind}; charset=utf-8\r\n"
                 "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
             ).encode("ascii")
-            lines = "\r\n".join(content.splitlines()) + "\r\n"
+            lines = content.replace("\r\n", "\n").replace("\n", "\r\n")
             parts += binascii.b2a_qp(lines.encode(), istext=True)
         return parts + f"\r\n--{border}--\r\n".encode("ascii")
 

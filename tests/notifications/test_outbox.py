@@ -335,3 +335,77 @@ def test_no_line_break_reaches_a_header(
     [email] = mail_server.received
     assert email["Subject"] == "Theo Bcc: everyone@example.com asks now"
     assert email["Bcc"] is None
+
+
+# ── In order ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_while_a_message_has_trouble_the_later_ones_of_its_conversation_wait(
+    mail_server: MailServer, make_message: MakeMessage, bea: User
+) -> None:
+    mail_server.answers = ["451 Later"]
+    first, second = make_message(bea, thread="reso_one"), make_message(bea, thread="reso_one")
+    other = make_message(bea, thread="reso_two")
+
+    deliver(greet)
+    in_trouble = [(now_at(m).state, now_at(m).attempts) for m in (first, second, other)]
+    held = deliver(greet)
+    make_due(first)
+    deliver(greet)
+    deliver(greet)
+
+    assert in_trouble == [("pending", 1), ("pending", 0), ("sent", 1)]
+    assert held == 0
+    assert mail_server.subjects == [f"About {m.about}" for m in (other, first, second)]
+
+
+def test_after_half_an_hour_of_trouble_news_goes_past_it(
+    mail_server: MailServer, make_message: MakeMessage, bea: User
+) -> None:
+    an_hour = timezone.now() + timedelta(hours=1)
+    for attempts in (outbox.KEEPS_ORDER - 1, outbox.KEEPS_ORDER):
+        make_message(bea, thread=f"reso_{attempts}", attempts=attempts, next_attempt_at=an_hour)
+    held, free = (make_message(bea, thread=f"reso_{n}") for n in (4, 5))
+
+    assert deliver(greet) == 1
+
+    assert [now_at(held).state, now_at(free).state] == ["pending", "sent"]
+
+
+def test_what_was_sent_is_written_down_even_when_the_worker_is_stopped(
+    mail_server: MailServer, make_message: MakeMessage, bea: User
+) -> None:
+    first, second, third = (make_message(bea) for _ in range(3))
+
+    class Stopping(dict[int, Composed | None]):
+        def get(self, pk: int, default: object = None) -> Composed | None:
+            if pk == third.pk:
+                raise SystemExit
+            return self[pk]
+
+    with pytest.raises(SystemExit):
+        deliver(lambda messages: Stopping(greet(messages)))
+
+    assert [now_at(m).state for m in (first, second, third)] == ["sent", "sending", "sending"]
+    assert len(mail_server.received) == 2
+
+
+def test_every_character_and_line_arrives_as_it_was_written(
+    mail_server: MailServer, make_message: MakeMessage, bea: User
+) -> None:
+    text = (
+        ".leading dot\n..two\n\n=3D and = at the end=\ntrailing \n"
+        + "ü€𝄞’ " * 400
+        + "\u2028\nFrom me\n"
+    )
+    said = Composed("Über „Füße“ – déjà vu, a subject that is longer than a line of it", text, text)
+
+    make_message(bea)
+    deliver(lambda messages: {message.pk: said for message in messages})
+
+    [email] = mail_server.received
+    bodies = [email.get_body((kind,)) for kind in ("plain", "html")]
+    assert email["Subject"] == said.subject
+    arrived = [body.get_content().replace("\r\n", "\n") for body in bodies if body]
+    assert arrived == [text, text]
+    assert max(map(len, email.as_bytes().splitlines())) < 998
