@@ -128,7 +128,11 @@ def tokens_shown(found: "QuerySet[ApiToken]") -> list[dict[str, Any]]:
             "id": token.public_id,
             "name": token.name,
             "ends_in": token.ends_in,
-            "scopes": [tokens.SCOPES.get(scope, scope) for scope in token.scopes],
+            "scopes": [
+                said
+                for scope, said in tokens.SCOPES.items()
+                if scope != tokens.ALL_OF_CASES and tokens.allows(token, scope)
+            ],
             "made_by": token.user.name,
             "created_at": token.created_at,
             "last_used_at": token.last_used_at,

@@ -402,9 +402,8 @@ def _save_user(record: UserIn, named: Named) -> None:
     known = User.objects.filter(public_id=record.id).first()
     if known and known.is_staff:
         raise Refused("This is a person of the platform’s own staff; they are not fed.")
-    user = known or User(public_id=record.id)
-    if known is None:
-        user.set_unusable_password()
+    # Without a password, which no password matches; “unusable” would let nobody set a first one.
+    user = known or User(public_id=record.id, password="")
     user.email, user.name, user.time_zone = email, record.name, record.time_zone
     user.save()
 

@@ -106,6 +106,8 @@ WEBHOOKS_TASK = "api.tasks.deliver_webhooks"  # who is told when there is someth
 
 # Who may feed us the marketplace’s records; two secrets while one replaces the other.
 INGEST_SECRETS = env.names("INGEST_SECRET", [])
+if any(len(secret) < 24 for secret in INGEST_SECRETS):
+    raise ImproperlyConfigured("INGEST_SECRET must have at least 24 characters.")
 
 # The API: how much one token may ask for. A demo is for trying things out, by scripts too.
 API_REQUESTS_A_MINUTE = env.whole("API_REQUESTS_A_MINUTE", 10_000 if DEMO else 600, least=1)

