@@ -289,16 +289,21 @@ def _lock_alone(case_ids: Sequence[int], step: str, *, skip_locked: bool) -> lis
 
 
 def _moves_money(step: str) -> bool:
+    return any(effects.moves_money for effects in _effects_of(step))
+
+
+def _effects_of(step: str) -> list[Effects]:
     rows = getattr(Lifecycle, step)._django_fsm.transitions.values()
-    return any(row.custom["effects"].moves_money for row in rows)
+    return [row.custom["effects"] for row in rows]
 
 
 def is_repeat(case: Case, step: str, message: str, form_key: UUID | None, actor: Actor) -> bool:
     """Whether this very form was taken before, with the same words: once is enough then."""
     if form_key is None:
         return False
+    kept = any(effects.words != Words.NONE for effects in _effects_of(step))
     sent = case.events.filter(form_key=form_key, actor=actor.user, step=step)
-    return sent.filter(message=message.strip()).exists()
+    return sent.filter(message=message.strip() if kept else "").exists()
 
 
 def _run(

@@ -88,6 +88,18 @@ def test_the_same_form_twice_is_one_step(waiting_case: Case, creator: Actor) -> 
     assert Refund.objects.count() == 1
 
 
+def test_a_form_whose_words_are_not_kept_counts_once_too(
+    waiting_case: Case, creator: Actor, buyer: Actor
+) -> None:
+    case, key = denied(waiting_case, creator), uuid.uuid4()
+
+    def accept() -> Event:
+        return cases.take_step(case, "accept_decision", buyer, message="Fine.", form_key=key)
+
+    assert accept() == accept()
+    assert Event.objects.filter(step="accept_decision").count() == 1
+
+
 def test_a_case_opened_twice_by_the_same_form_is_one_case(payment: Payment, bea: User) -> None:
     key = uuid.uuid4()
 
