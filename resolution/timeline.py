@@ -19,6 +19,7 @@ from django.db.models.functions import JSONObject
 from django.http import Http404
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.utils.http import urlencode
 
 from marketplace import clock
 from marketplace.models import User
@@ -168,13 +169,25 @@ def _knowing_more(seen: QuerySet[Event], events: Sequence[Event]) -> Part:
 
 @dataclass(frozen=True)
 class News:
-    """What has happened since a page was made: up to which event, and how much of it was messages.
+    """What has happened after an event: up to which one, and how much of it was messages.
 
     `messages_count` is 0 when there was anything else.
     """
 
+    after: str
     latest: str
     messages_count: int
+
+    def told(self, *, page_href: str, live_href: str) -> dict[str, Any]:
+        """What `rc/_news.html` takes, to tell of it once and to go on asking."""
+        seen = urlencode({"after": self.after, "shown": self.latest})
+        return {
+            "told": True,
+            "messages_count": self.messages_count,
+            "page_href": page_href,
+            "live_href": f"{live_href}?{seen}",
+            "seconds": settings.LIVE_SECONDS,
+        }
 
 
 def news_of(actor: Actor, public_id: str, seen: Mapping[str, str]) -> News | None:
@@ -190,7 +203,7 @@ def news_of(actor: Actor, public_id: str, seen: Mapping[str, str]) -> News | Non
     known = Event.objects.filter(case=case_id, public_id=after).values("seq")
     since = Event.objects.filter(case=case_id, seq__gt=Subquery(known))
     steps = list(_open_to(actor, since).values_list("step", flat=True))
-    return News(latest, len(steps) if set(steps) == {"comment"} else 0)
+    return News(after, latest, len(steps) if set(steps) == {"comment"} else 0)
 
 
 def _open_to(actor: Actor, events: QuerySet[Event]) -> QuerySet[Event]:

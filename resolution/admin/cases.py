@@ -15,7 +15,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.functional import cached_property
@@ -94,6 +94,7 @@ class CaseAdmin(ReadOnlyAdmin):
             at("money/try-again/", self.try_again, "money_try_again"),
             at("<str:public_id>/change/", self.page, "change"),
             at("<str:public_id>/assign/", self.assign, "assign"),
+            path("<str:public_id>/live/", self.live, name="resolution_case_live"),
             at("<str:public_id>/<slug:act>/", self.act, "act"),
         ]
 
@@ -178,6 +179,19 @@ class CaseAdmin(ReadOnlyAdmin):
         user = self._member(request)
         return self._page(request, _Desk(_case(public_id), user))
 
+    def live(self, request: HttpRequest, public_id: str) -> HttpResponse:
+        """Whether the case has moved on; who is logged out is told so, and not sent elsewhere."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        if not self.admin_site.has_permission(request):
+            return render(request, "rc/_logged_out.html", status=HTTPStatus.UNAUTHORIZED)
+        user, case = self._member(request), _case(public_id)
+        news = timeline.news_of(as_staff(user, case), public_id, request.GET)
+        if news is None:
+            return HttpResponse(status=HTTPStatus.NO_CONTENT)
+        told = news.told(page_href=_address(case), live_href=_live_address(case))
+        return render(request, "rc/_news.html", {**told, "new_tab": True})
+
     def assign(self, request: HttpRequest, public_id: str) -> HttpResponse:
         """Take a case, from nobody or from a colleague, or let it go."""
         user, case = self._member(request), _case(public_id)
@@ -261,6 +275,8 @@ class CaseAdmin(ReadOnlyAdmin):
             title=f"{case.buyer.name} asks {case.company.name} for {words.asked(case)}",
             crumbs=[("Cases", reverse("admin:resolution_case_changelist")), (case.public_id, "")],
             preview=preview,
+            live_href=f"{_live_address(case)}?after={desk.events[-1].public_id}",
+            seconds=settings.LIVE_SECONDS,
             refused=form if form is not None and form.errors else None,
             **context,
         )
@@ -735,6 +751,10 @@ def _case(public_id: str) -> Case:
 
 def _address(case: Case) -> str:
     return reverse("admin:resolution_case_change", args=[case.public_id])
+
+
+def _live_address(case: Case) -> str:
+    return reverse("admin:resolution_case_live", args=[case.public_id])
 
 
 def _to(case: Case) -> HttpResponse:

@@ -206,29 +206,11 @@ def _live_href(surface: Surface, case: Case, part: timeline.Part) -> str:
 
 def live(request: HttpRequest, surface: Surface, actor: Actor, public_id: str) -> HttpResponse:
     """Whether the case has moved on since the page was made: 204 if not, after one query."""
-    return about_news(
-        request,
-        timeline.news_of(actor, public_id, request.GET),
-        page_href=reverse(surface.page, args=[public_id]),
-        live_href=reverse(surface.live, args=[public_id]),
-    )
-
-
-def about_news(
-    request: HttpRequest, news: timeline.News | None, *, page_href: str, live_href: str
-) -> HttpResponse:
-    """What a page shows of news, and how it goes on asking; nothing while there is none."""
+    news = timeline.news_of(actor, public_id, request.GET)
     if news is None:
         return HttpResponse(status=204)
-    seen = {"after": request.GET.get("after", ""), "shown": news.latest}
-    context = {
-        "told": True,
-        "messages_count": news.messages_count,
-        "page_href": page_href,
-        "live_href": f"{live_href}?{urlencode(seen)}",
-        "seconds": settings.LIVE_SECONDS,
-    }
-    return render(request, "rc/_news.html", context)
+    page, ask = (reverse(name, args=[public_id]) for name in (surface.page, surface.live))
+    return render(request, "rc/_news.html", news.told(page_href=page, live_href=ask))
 
 
 def draft(
