@@ -222,7 +222,7 @@ class World:
                 case,
                 step,
                 self.actor(name, case),
-                message="" if step == "accept_decision" else SAID,
+                message=SAID,
                 verdict=verdict,
                 asks=asks if step == "ask_party" else None,
                 proposes=proposes,
