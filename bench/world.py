@@ -29,14 +29,13 @@ def a_fresh_database() -> Iterator[None]:
 
 def messages_of_cases(wanted: int) -> None:
     """Open cases until so many messages wait: of new cases, questions, answers and denials."""
+    from marketplace import clock
+    from marketplace.models import Company, Membership, Product, TeamMember, User
     from notifications.models import Notification
     from payments.models import Payment
     from resolution import cases, sweeps
     from resolution.actors import as_buyer, as_creator
     from resolution.models import Case
-    from marketplace import clock
-    from marketplace.doorbell import ring
-    from marketplace.models import Company, Membership, Product, TeamMember, User
 
     company = Company.objects.create(name="Loop & Lens")
     cleo = User.objects.create_user("cleo@example.com", name="Cleo Park", time_zone="Europe/Paris")

@@ -230,7 +230,7 @@ def _pieces(form: str, shape: _Shape, platform: str, language: str) -> tuple[str
         "facts": [(_mark(f"term{place}"), _mark(f"value{place}")) for place in range(shape.facts)],
     }
     email["lead_text"] = email.get("lead", "")
-    laid_out = render_to_string(f"{FOLDER}/base.{form}", {"email": email})
+    laid_out: str = render_to_string(f"{FOLDER}/base.{form}", {"email": email})
     laid_out = _inliner.inline(laid_out) if form == "html" else _tidy(laid_out)
     return tuple(
         part.lower().lstrip("_") if at % 2 else part for at, part in enumerate(MARK.split(laid_out))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from email.header import Header
 from email.utils import formatdate
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -252,10 +252,12 @@ def _compose_each(compose: Compose, batch: Sequence[Notification]) -> Mapping[in
     try:
         words = compose(batch)
     except Exception:  # whichever it is about raises it again, alone
-        return {
-            message.pk: lambda alone=message: compose([alone]).get(alone.pk) for message in batch
-        }
-    return {message.pk: lambda pk=message.pk: words.get(pk) for message in batch}
+        return {message.pk: partial(_alone, compose, message) for message in batch}
+    return {message.pk: partial(words.get, message.pk) for message in batch}
+
+
+def _alone(compose: Compose, message: Notification) -> Composed | None:
+    return compose([message]).get(message.pk)
 
 
 UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
@@ -300,7 +302,7 @@ class _Round:
                 self.settling.write_down_when_due()
         self._hear()
 
-    def _mail(self, message: Notification, words: Words) -> "_Mail | Exception | None":
+    def _mail(self, message: Notification, words: Words) -> "Mail | Exception | None":
         """The e-mail to send, or what kept it from being written.
 
         None when the message is settled without one, or waits for the morning.
@@ -323,9 +325,9 @@ class _Round:
         if until := preferences.waits_until(reader, said.group, clock.now()):
             self.settling.settle(message, state=PENDING, attempts=attempts, next_attempt_at=until)
             return None
-        return _Mail(message, said)
+        return Mail(message, said)
 
-    def _hand_over(self, message: Notification, mail: "_Mail") -> None:
+    def _hand_over(self, message: Notification, mail: "Mail") -> None:
         try:
             self.post.hand_over(mail)
         except MAIL_TROUBLE as trouble:
@@ -388,7 +390,7 @@ def _on_the_wire(address: str) -> str:
     return address if address.isascii() else sanitize_address(address, "utf-8")
 
 
-class _Mail:
+class Mail:
     """A message with its words, as an e-mail: the same Message-ID at each attempt.
 
     All that one person hears of one case is one conversation: every e-mail answers to the same
@@ -474,7 +476,7 @@ class _Post:
     def __exit__(self, *_: object) -> None:
         self.hang_up()
 
-    def hand_over(self, mail: _Mail) -> None:
+    def hand_over(self, mail: Mail) -> None:
         """Give one e-mail to the server. Raises NoServer when there is nobody to give it to."""
         if not self.open:
             try:
@@ -483,12 +485,13 @@ class _Post:
                 self.hang_up()
                 raise NoServer(_in_words(trouble)) from trouble
             self.open = True
-        if isinstance(self.connection, SmtpBackend):
-            self._speak(self.connection.connection, mail)
+        server = getattr(self.connection, "connection", None)
+        if isinstance(self.connection, SmtpBackend) and server:
+            self._speak(server, mail)
         else:
             self.connection.send_messages([mail.for_any_backend()])
 
-    def _speak(self, server: smtplib.SMTP, mail: _Mail) -> None:
+    def _speak(self, server: smtplib.SMTP, mail: Mail) -> None:
         """SMTP up to the end of the message, as `smtplib.sendmail` does it."""
         content, sender = mail.for_smtp(), _sender(settings.DEFAULT_FROM_EMAIL)[1]
         to = _on_the_wire(mail.to)

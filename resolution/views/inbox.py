@@ -1,6 +1,5 @@
 """The notices of a person, in the hub and on the dashboard: what happened in their cases."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -67,7 +66,7 @@ def _mine(user: User, public_id: str) -> Notification | None:
     return Notification.objects.filter(recipient=user, public_id=public_id[:40]).first()
 
 
-def _page(request: HttpRequest, user: User, name: str) -> Mapping[str, Any]:
+def _page(request: HttpRequest, user: User, name: str) -> dict[str, Any]:
     """A page of the notices, newest first, and the way to older ones."""
     rows = Notification.objects.filter(recipient=user).select_related("recipient").order_by("-pk")
     if after := request.GET.get("after", ""):
