@@ -275,7 +275,7 @@ class CaseAdmin(ReadOnlyAdmin):
             title=f"{case.buyer.name} asks {case.company.name} for {words.asked(case)}",
             crumbs=[("Cases", reverse("admin:resolution_case_changelist")), (case.public_id, "")],
             preview=preview,
-            live_href=f"{_live_address(case)}?after={desk.events[-1].public_id}",
+            live_href=f"{_live_address(case)}?after={desk.last_event_id}",
             seconds=settings.LIVE_SECONDS,
             refused=form if form is not None and form.errors else None,
             **context,
@@ -406,6 +406,11 @@ class _Desk:
         events = timeline.events_of(self.case, STAFF)
         # A party to the case reads what both parties read, and no colleague's notes about it.
         return [event for event in events if not (event.staff_only and self.actor.conflicted)]
+
+    @property
+    def last_event_id(self) -> str:
+        """The newest event on the page; a case that was written without any has none."""
+        return self.events[-1].public_id if self.events else ""
 
     @cached_property
     def facts(self) -> list[record.Fact]:

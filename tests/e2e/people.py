@@ -53,7 +53,7 @@ class Person:
 
     def look(self) -> None:
         """The page fits: nothing has to be scrolled sideways."""
-        wide = self.page.evaluate("document.documentElement.scrollWidth")
+        wide = self.page.locator("html").evaluate("page => page.scrollWidth")
         assert wide <= self.page.viewport_size["width"], f"{self.page.url} is {wide} px wide"
 
     def press(self, name: str | re.Pattern[str]) -> None:
