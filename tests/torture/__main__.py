@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any
 
-from tests.torture.house import HERE, House, free_port, lines, open_house
+from tests.torture.house import HERE, House, free_port, open_house
 
 SAY_EVERY_SECONDS = 30
 
@@ -92,15 +94,30 @@ def histories(house: House, seeds: list[str], workers: int) -> Iterator[dict[str
             stack.callback(process.wait)
             stack.callback(process.terminate)
             running.append(process)
-        for process in running:
-            yield from _all_of(process)
+        yield from _all_of(*running)
 
 
-def _all_of(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    assert process.stdout is not None
-    yield from lines(process.stdout)
-    if process.wait():
-        raise SystemExit("A worker of the torture ended before its histories did.")
+def _all_of(*processes: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """What these say, as they say it, until all of them have ended."""
+    said: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+
+    def listen(process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.put(json.loads(line))
+        said.put(None)
+
+    for process in processes:
+        Thread(target=listen, args=[process], daemon=True).start()
+    talking = len(processes)
+    while talking:
+        one = said.get()
+        if one is None:
+            talking -= 1
+        else:
+            yield one
+    if any(process.wait() for process in processes):
+        raise SystemExit("A process of the torture ended before its work did.")
 
 
 def killed(house: House, seed: str, wanted: int) -> Iterator[dict[str, Any]]:

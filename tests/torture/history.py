@@ -10,7 +10,7 @@ import time
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -171,8 +171,11 @@ class History:
         self._together(opening)
 
     def _act(self, chance: random.Random, payment: Payment) -> None:
-        """Somebody takes a step that is open to them."""
+        """Somebody takes a step that is open to them; what it sends is often set upon at once."""
         self._together([self._step(chance, payment)])
+        if chance.random() < 0.6:
+            [way] = chance.choices([self._sent_at_once, self._frozen, self._forgotten], [2, 3, 3])
+            way(chance, payment)
 
     def _click_twice(self, chance: random.Random, payment: Payment) -> None:
         """The same form arrives twice at once."""
@@ -236,28 +239,38 @@ class History:
 
     def _sent_at_once(self, chance: random.Random, payment: Payment) -> None:
         """Several workers go for the same refund, and one looks at the payment meanwhile."""
-        ids = list(payment.refunds.filter(state__in=Refund.IN_FLIGHT).values_list("pk", flat=True))
-        if not ids:
-            return
-        carry_out = partial(tasks.carry_out, chance.choice(ids))
-        look = partial(_look, payment.pk)
-        self._together([carry_out, carry_out, look if chance.random() < 0.5 else carry_out])
+        for carry_out in self._carry_out(chance, payment):
+            look = partial(_look, payment.pk)
+            self._together([carry_out, carry_out, look if chance.random() < 0.5 else carry_out])
 
     def _frozen(self, chance: random.Random, payment: Payment) -> None:
         """A worker waits for a slow provider until its lease runs out, and another takes over."""
-        ids = list(payment.refunds.filter(state__in=Refund.IN_FLIGHT).values_list("pk", flat=True))
-        if not ids:
-            return
-        let_time_pass(301)
-        self._ask_for(payment.processor, "refund.create", "delay", times=1, seconds=SLOWEST)
-        carry_out = partial(tasks.carry_out, chance.choice(ids))
-
-        def take_over() -> None:
-            time.sleep(SLOWEST / 6)
+        for carry_out in self._carry_out(chance, payment):
             let_time_pass(301)
-            carry_out()
+            self._ask_for(payment.processor, "refund.create", "delay", times=1, seconds=SLOWEST)
+            self._together([carry_out, partial(self._take_over, carry_out)])
 
-        self._together([carry_out, take_over])
+    def _take_over(self, carry_out: Callable[[], object]) -> None:
+        time.sleep(SLOWEST / 6)
+        let_time_pass(301)
+        carry_out()
+
+    def _forgotten(self, chance: random.Random, payment: Payment) -> None:
+        """A refund is made and nobody hears of it, not even the next day."""
+        for carry_out in self._carry_out(chance, payment):
+            let_time_pass(301)
+            kind = chance.choice(["500_after_effect", "drop", "half_body", "500_before"])
+            self._ask_for(payment.processor, "refund.create", kind, times=1)
+            self._together([carry_out])
+            if chance.random() < 0.6:
+                self._a_day_passes(chance, payment)
+            let_time_pass(61)
+            self._together([carry_out] * chance.choice([1, 2]))
+
+    def _carry_out(self, chance: random.Random, payment: Payment) -> Iterable[Callable[[], object]]:
+        """The task for one of the payment's refunds that are under way, if any is."""
+        ids = payment.refunds.filter(state__in=Refund.IN_FLIGHT).values_list("pk", flat=True)
+        return [partial(tasks.carry_out, pk) for pk in chance.sample(list(ids), min(1, len(ids)))]
 
     def _looked_at(self, chance: random.Random, payment: Payment) -> None:
         """The payment is compared with its provider, by two at once."""
@@ -452,12 +465,13 @@ ACTS = {
     "race": 8,
     "nudged": 28,
     "swept": 9,
-    "sent_at_once": 8,
+    "sent_at_once": 4,
     "looked_at": 3,
     "days_pass": 8,
     "minutes_pass": 9,
     "a_day_passes": 5,
-    "frozen": 4,
+    "frozen": 2,
+    "forgotten": 2,
     "misbehave": 22,
     "bank": 2,
     "elsewhere": 3,

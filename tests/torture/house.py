@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psycopg
 import redis
@@ -116,9 +116,3 @@ def sandbox_of(environment: dict[str, str], webhook_url: str = "") -> Iterator[S
         stack.callback(process.terminate)
         said = say(process)
         yield SandboxClient(stripe_url=said["stripe"], paypal_url=said["paypal"])
-
-
-def lines(stream: IO[str]) -> Iterator[dict[str, Any]]:
-    """What another process of the run says, a JSON object a line."""
-    for line in stream:
-        yield json.loads(line)
