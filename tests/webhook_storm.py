@@ -54,6 +54,7 @@ STAGES = 6
 EVENTS_OF_A_PAYMENT = 50
 """About so many, over all stages; the payments are as many as that takes."""
 
+SIGNED_AT_ONCE = 1000
 PAID = 640_000
 CURRENCIES = ("USD", "EUR", "JPY", "KWD")
 
@@ -182,9 +183,13 @@ class Post:
         self.sandbox, self.pool, self.workers = sandbox, pool, workers if pool else 1
 
     def deliver(self, letters: Sequence[Letter]) -> None:
-        """Hand over letters in this order; several processes take a part each."""
-        signed = [self._signed(*letter) for letter in letters]
-        self._all(_deliver, [signed[part :: self.workers] for part in range(self.workers)])
+        """Hand over letters in this order; several processes take a part each.
+
+        They are signed right before, since a signature of Stripe's is only good for five minutes.
+        """
+        for start in range(0, len(letters), SIGNED_AT_ONCE):
+            signed = [self._signed(*one) for one in letters[start : start + SIGNED_AT_ONCE]]
+            self._all(_deliver, [signed[part :: self.workers] for part in range(self.workers)])
 
     def handle(self) -> None:
         """Have the tasks see to all that waits."""
