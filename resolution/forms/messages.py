@@ -144,7 +144,7 @@ class WithFiles(forms.Form):
 
     @property
     def is_asking_for_more(self) -> bool:
-        """Somebody pressed a button that takes a file out or fills a text in, not one to send it."""
+        """Somebody pressed a button that takes out a file or fills in a text: not one that sends."""
         return self.is_bound and (
             self.add_prefix("remove_upload") in self.data or "fill_in" in self.data
         )
