@@ -216,8 +216,14 @@ def _find(gateway: Gateway, refund: Refund) -> tuple[RefundAnswer | None, timede
 
 
 def _call(gateway: Gateway, refund: Refund, *, doubted: bool) -> RefundAnswer:
-    """Ask for the refund; a refusal after a doubt may be our own earlier refund, so look again."""
+    """Ask for the refund; a refusal after a doubt may be our own earlier refund, so look again.
+
+    Not past the lease: a worker that was frozen for a day would use a key that is forgotten by now,
+    after another has used the next.
+    """
     failpoint("refund.calling")
+    if refund.lease_until is None or timezone.now() >= refund.lease_until:
+        raise Unavailable("The worker was held up for longer than its lease.")
     try:
         return gateway.refund(as_request(refund))
     except Declined:

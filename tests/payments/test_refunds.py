@@ -244,6 +244,20 @@ def test_a_key_that_the_provider_may_have_forgotten_is_replaced(
 
 
 @pytest.mark.django_db
+def test_a_worker_whose_lease_is_over_does_not_call_any_more(
+    payment: Payment, sandbox: SandboxClient, settings: Settings
+) -> None:
+    refund = ask(payment)
+    settings.REFUND_LEASE_SECONDS = 0
+
+    refunds.send(refund.pk)
+
+    refund.refresh_from_db()
+    assert (refund.state, refund.in_doubt_since, refund.lease_token) == ("pending", None, None)
+    assert sandbox.calls("refund.create") == []
+
+
+@pytest.mark.django_db
 def test_a_held_refund_waits_until_it_is_released(payment: Payment) -> None:
     refund = ask(payment, held=True)
     assert refunds.due() == []
