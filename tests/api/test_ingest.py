@@ -111,7 +111,7 @@ def test_a_fed_person_gets_in_with_a_first_password_of_their_own_and_not_without
     assert [message.to for message in mail.outbox] == [["ines@example.com"]]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_records_come_in_any_order_and_any_number_of_times(seed: int) -> None:
     records = [*ALL, *ALL]
     random.Random(seed).shuffle(records)

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -33,13 +33,16 @@ class Received:
 
 @dataclass
 class Receiver:
-    """What was received, and what will be answered: `codes` first, then 200."""
+    """What was received, and what will be answered: `codes` first, then `always`.
+
+    A path in `waits_for` is answered only once its condition holds, or after five seconds.
+    """
 
     url: str = ""
     received: list[Received] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
     always: int = 200
-    slow: dict[str, float] = field(default_factory=dict)
+    waits_for: dict[str, Callable[[], bool]] = field(default_factory=dict)
     answer: bytes = b'{"ok": true}'
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -57,7 +60,9 @@ def receiver(settings: Settings) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             kept.received.append(Received(self.path, dict(self.headers.items()), body))
-            time.sleep(kept.slow.get(self.path, 0))
+            ready, patience = kept.waits_for.get(self.path), time.monotonic() + 5
+            while ready and not ready() and time.monotonic() < patience:
+                time.sleep(0.01)
             self.send_response(kept.codes.pop(0) if kept.codes else kept.always)
             for name, value in kept.headers.items():
                 self.send_header(name, value)
