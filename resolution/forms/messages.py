@@ -144,7 +144,7 @@ class WithFiles(forms.Form):
 
     @property
     def is_asking_for_more(self) -> bool:
-        """Somebody pressed a button that takes out a file or fills in a text, not one to send it."""
+        """The pressed button takes out a file or fills in a text; it does not send."""
         return self.is_bound and (
             self.add_prefix("remove_upload") in self.data or "fill_in" in self.data
         )
