@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from resolution.views import account, auto_respond, dash, files, hub, inbox, replies
+from resolution.views import account, auto_respond, dash, files, hub, inbox, insights, replies
 
 urlpatterns = [
     path("hub/", hub.home, name="hub"),
@@ -50,6 +50,8 @@ urlpatterns = [
         replies.reply_remove,
         name="dash-reply-remove",
     ),
+    path("dash/resolution-center/insights/", insights.insights, name="dash-insights"),
+    path("dash/resolution-center/insights.csv", insights.insights_csv, name="dash-insights-csv"),
     path("uploads/", files.upload, name="uploads"),
     path("files/<str:public_id>/", files.download, name="attachment"),
 ]

@@ -136,6 +136,7 @@ SHOWN = 500
 PAGES_OF_ONE = {
     "rules": "dash-rules",
     "replies": "dash-replies",
+    "insights": "dash-insights",
     "developers": "dash-developers",
 }
 """By its name in the menu, the page of a section that shows one company at a time."""
@@ -282,6 +283,7 @@ class Desk:
             "cases_href": href("dash-cases", self.query()),
             "rules_href": href("dash-rules", self.query()),
             "replies_href": href("dash-replies", self.query()) if self.answers_one else "",
+            "insights_href": href("dash-insights", self.query()),
             "developers_href": href("dash-developers", self.query()) if self.runs_one else "",
             "hub_href": reverse("hub"),
             "notices_href": reverse("dash-notices"),

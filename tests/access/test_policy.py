@@ -306,6 +306,10 @@ GET  dash-reply                       | in   404  404  ok   ok   ok   403  404  
 POST dash-reply                       | in   404  404  done done done 403  404  404  404  done
 GET  dash-reply-remove                | in   405  405  405  405  405  405  405  405  405  405
 POST dash-reply-remove                | in   404  404  done done done 403  404  404  404  done
+GET  dash-insights                    | in   404  404  ok   ok   ok   ok   ok   404  404  ok
+POST dash-insights                    | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-insights-csv                | in   404  404  ok   ok   ok   ok   ok   404  404  ok
+POST dash-insights-csv                | in   405  405  405  405  405  405  405  405  405  405
 GET  dash-developers                  | in   404  404  ok   ok   403  403  ok   404  404  ok
 POST dash-developers                  | in   405  405  405  405  405  405  405  405  405  405
 GET  dash-token-new                   | in   404  404  ok   ok   403  403  ok   404  404  ok
@@ -767,6 +771,8 @@ def test_nothing_of_one_tenant_reaches_another(
             f"/dash/resolution-center/auto-respond/?company={world.company.public_id}",
             f"/dash/resolution-center/auto-respond/new/?company={world.company.public_id}",
             f"/dash/resolution-center/replies/?company={world.company.public_id}",
+            f"/dash/resolution-center/insights/?company={world.company.public_id}",
+            "/dash/resolution-center/insights/",
             f"/dash/resolution-center/cases/{case.public_id}/",
             f"/hub/cases/{case.public_id}/", f"/files/{world.file.public_id}/",
             f"/hub/payments/{world.free.public_id}/open-case/",
