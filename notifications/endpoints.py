@@ -131,6 +131,7 @@ class WebhookDelivery(models.Model):
                 condition=Q(state__in=["pending", "sending"]),
                 name="webhook_in_order",
             ),
+            models.Index(fields=["endpoint"], condition=Q(state="sending"), name="webhook_leaving"),
             models.Index(
                 fields=["settled_at"],
                 condition=Q(settled_at__isnull=False),

@@ -68,6 +68,9 @@ AT_ONCE = 4
 """Requests to one endpoint at a time; one that fails gets a single one."""
 
 RUN_SECONDS = 25.0
+LOOK_EVERY_SECONDS = 0.25
+"""How often the next messages are looked for while most threads are with slow endpoints."""
+
 LOCK = 0x7765_6268
 """The advisory lock of a run: one at a time, so that webhooks never take all the workers."""
 
@@ -266,12 +269,14 @@ def _alone() -> Iterator[bool]:
 
 
 def _deliver(compose: Compose, until: float) -> int:
-    token, made = uuid.uuid4(), 0
+    token, made, look_again = uuid.uuid4(), 0, 0.0
     running: dict[Future[outgoing.Answer], WebhookDelivery] = {}
     with ThreadPoolExecutor(THREADS, thread_name_prefix="webhooks") as pool:
         while True:
-            if time.monotonic() < until and len(running) < THREADS:
-                batch = _claim(token, THREADS - len(running))
+            now, free = time.monotonic(), THREADS - len(running)
+            if now < until and (free >= THREADS // 4 or free and now >= look_again):
+                look_again = now + LOOK_EVERY_SECONDS
+                batch = _claim(token, free)
                 for delivery in _with_bodies(compose, batch, token):
                     sent = pool.submit(_send, delivery.endpoint, delivery.message_id, delivery.body)
                     running[sent] = delivery
