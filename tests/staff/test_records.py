@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from marketplace.models import Company, Product, TeamMember, User
-from notifications.models import Notification
+from notifications.models import Notification, Preferences
 from payments import credits as ledger
 from payments.models import Discrepancy, Payment, ProviderEvent, Refund
 from resolution import cases
@@ -39,10 +39,10 @@ def at_roots(db: None, as_user: LogIn) -> Client:
 def test_what_is_registered_is_known() -> None:
     assert LISTS == [
         "marketplace_company", "marketplace_membership", "marketplace_product",
-        "marketplace_user", "notifications_notification", "payments_creditaccount",
-        "payments_creditadjustment", "payments_credittransfer", "payments_discrepancy",
-        "payments_payment", "payments_providerevent", "payments_refund", "resolution_case",
-        "resolution_rule",
+        "marketplace_user", "notifications_notification", "notifications_preferences",
+        "payments_creditaccount", "payments_creditadjustment", "payments_credittransfer",
+        "payments_discrepancy", "payments_payment", "payments_providerevent", "payments_refund",
+        "resolution_case", "resolution_rule",
     ]  # fmt: skip
 
 
@@ -73,6 +73,7 @@ def test_every_row_can_be_looked_at(
     ProviderEvent.objects.create(provider="stripe", event_id="evt_1", type="refund.updated")
     assert staff.user
     ledger.adjust(failed.buyer, "USD", 100, reason="So.", by=staff.user, form_key=uuid4())
+    Preferences.objects.create(user=failed.buyer)
     row = row_of(name)
     assert row
 
