@@ -274,7 +274,7 @@ def _deliver(compose: Compose, until: float) -> int:
     with ThreadPoolExecutor(THREADS, thread_name_prefix="webhooks") as pool:
         while True:
             now, free = time.monotonic(), THREADS - len(running)
-            if now < until and (free >= THREADS // 4 or free and now >= look_again):
+            if now < until and (free >= THREADS // 4 or (free and now >= look_again)):
                 look_again = now + LOOK_EVERY_SECONDS
                 batch = _claim(token, free)
                 for delivery in _with_bodies(compose, batch, token):
