@@ -21,8 +21,9 @@ from resolution.views.desk import signed_in
 def settings_page(request: HttpRequest) -> HttpResponse:
     """Name and time zone."""
     user = signed_in(request)
-    form = AccountForm(request.POST or None, instance=User.objects.get(pk=user.pk))
-    if request.method == "POST" and form.is_valid():
+    data = request.POST if request.method == "POST" else None
+    form = AccountForm(data, instance=User.objects.get(pk=user.pk))
+    if form.is_bound and form.is_valid():
         form.save()
         messages.success(request, "Saved.")
         return redirect("account")
