@@ -17,6 +17,7 @@ help:
 	@echo "make test         run the tests"
 	@echo "make check        format, lint, types, contracts, migrations, settings, templates, tests"
 	@echo "make torture      try to lose money: HISTORIES=2000 SEED=1 KILLS=0 WORKERS=2"
+	@echo "make bench        how fast it is, beside the least that the same work takes: SIZE=small|full"
 	@echo "make format       put the code into its form"
 	@echo "make api-fuzz     throw made-up requests at the API"
 	@echo "make webhook-storm  COUNT=100000 SEED=1 webhooks, doubled, shuffled and late"
@@ -96,6 +97,11 @@ PRODUCTION := SECRET_KEY=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR_
 .PHONY: api-fuzz
 api-fuzz: $(TOOLS) .venv/fuzz/bin/schemathesis
 	$(BIN)/python -m tests.api.fuzz .venv/fuzz/bin/schemathesis
+
+# Each job beside its floor in the same run, one JSON object a line: SIZE=small|full.
+.PHONY: bench
+bench: .venv/installed-runtime
+	@$(BIN)/python -m bench
 
 # Pictures for the documentation, of a demo of its own; needs Chromium.
 .PHONY: screenshots
