@@ -90,6 +90,6 @@ def _note(event: Mapping[str, Any]) -> None:
     )
     if event["permanent"]:
         preferences.mark_refused(event["address"], event["reason"])
-        sent.update(state=Notification.State.DEAD, error=f"Came back: {reason}")
+        sent.update(state=Notification.State.DEAD, sent_at=None, error=f"Came back: {reason}")
     else:
         sent.update(error=f"Delayed: {reason}")

@@ -220,7 +220,7 @@ class _Settling:
         """Write down what the server has taken since the last time."""
         if self.sent:
             began = time.monotonic()
-            self._settle(self.sent, state=SENT, sent_at=clock.now(), error="")
+            self._settle(self.sent, state=SENT, sent_at=timezone.now(), error="")
             self.sent = []
             took = time.monotonic() - began
             self.pause = min(max(SHORTEST_PAUSE, took * WRITES_A_TENTH), LONGEST_PAUSE)

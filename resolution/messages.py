@@ -156,9 +156,10 @@ class _Timelines:
 
 @dataclass(frozen=True)
 class Notice:
-    """A message as a line of a list: what happened, in which case, and where to look at it."""
+    """A message as a line of a list: when what happened in which case, and where to look at it."""
 
     message: Notification
+    at: datetime
     text: str
     about: str
     href: str
@@ -239,9 +240,11 @@ def notices(notifications: Sequence[Notification]) -> list[Notice]:
     for message in notifications:
         with _letter_to(message, letters.known, met=True) as letter:
             if letter:
-                found.append(Notice(message, *letter.headline(), letter.href))
+                at = message.created_at if letter.reminds else letter.event.created_at
+                found.append(Notice(message, at, *letter.headline(), letter.href))
             elif said := letters.ready.get(message.pk):
-                found.append(Notice(message, said.subject, "", "/dash/resolution-center/"))
+                href = f"/dash/resolution-center/developers/webhooks/{message.about}/"
+                found.append(Notice(message, message.created_at, said.subject, "", href))
     return found
 
 

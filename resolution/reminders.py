@@ -128,6 +128,7 @@ def _rows(cases: Sequence[Case], days: int, kind: str, now: datetime) -> list[No
             about=set_by[case.pk],
             thread=case.public_id,
             next_attempt_at=decent_hour(now, zone_of(person)),
+            created_at=now,
         )
         for case in cases
         for person in _due(case, places.get(case.company_id, ()))

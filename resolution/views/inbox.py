@@ -82,7 +82,7 @@ def _page(request: HttpRequest, user: User, name: str) -> dict[str, Any]:
                 "text": notice.text,
                 "about": notice.about,
                 "href": notice.href,
-                "at": when_text(notice.message.created_at, "short"),
+                "at": when_text(notice.at, "short"),
                 "unread": notice.message.read_at is None,
             }
             for notice in notices(found[:PAGE])
