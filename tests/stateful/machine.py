@@ -301,11 +301,10 @@ class Marketplace(RuleBasedStateMachine):
         self.world.check()
 
     def teardown(self) -> None:
-        """All heals and comes to rest; then the days go by that nobody uses, and again."""
+        """All heals and comes to rest; then the days go by that nobody used, and it does again."""
         if not self.world.cases:
             return
         self.world.heal()
         self.world.come_to_rest()
-        for _ in range(2):
-            self.world.days_pass(8)
-            self.world.come_to_rest()
+        self.world.days_pass(8)
+        self.world.come_to_rest()
