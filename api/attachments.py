@@ -36,7 +36,7 @@ ONE_OF: JsonDict = {
 class AttachmentIn(Schema):
     """A file that was uploaded before, by one of its two ids."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=ONE_OF)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=ONE_OF)
 
     id: str | None = None
     direct_upload_id: str | None = None

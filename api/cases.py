@@ -41,7 +41,7 @@ from resolution.eligibility import NotEligible
 from resolution.forms.messages import MAX_MESSAGE, MessageForm
 from resolution.forms.opening import FULL, MIN_DESCRIPTION, PART, OpenCaseForm
 from resolution.models import Case, CaseQuerySet, Event
-from resolution.terms import Actor, Party, Reason
+from resolution.terms import Actor, Party, Reason, State
 
 router = Router(tags=["Resolution center cases"])
 
@@ -79,9 +79,10 @@ Timestamp = Annotated[
 ]
 
 
-AccountId = Annotated[str, Field(json_schema_extra={"pattern": "^biz_[A-Za-z0-9]{14}$"})]
-UserId = Annotated[str, Field(json_schema_extra={"pattern": "^(user_[A-Za-z0-9]{14}|me)$"})]
-PaymentId = Annotated[str, Field(json_schema_extra={"pattern": "^pay_[A-Za-z0-9]{14}$"})]
+AccountId = Annotated[str, Field(pattern="^biz_[A-Za-z0-9]{1,34}$")]
+UserId = Annotated[str, Field(pattern="^(user_[A-Za-z0-9]{1,34}|me)$")]
+# An id in a path or a body that has another form is one that is not there.
+PaymentId = Annotated[str, Field(json_schema_extra={"pattern": "^pay_[A-Za-z0-9]{1,34}$"})]
 CaseId = Annotated[str, Field(json_schema_extra={"pattern": "^reso_[A-Za-z0-9]{14}$"})]
 
 
@@ -106,6 +107,8 @@ class CaseFilter(QueryIn):
             wanted &= Q(buyer__public_id=who)
         if self.status:
             wanted &= reduce(or_, (STATUSES[status] for status in self.status))
+            if "closed" not in self.status:  # says nothing new, but there is an index for it
+                wanted &= ~Q(state=State.CLOSED)
         if self.reason:
             wanted &= Q(reason__in=self.reason)
         if self.outcome:
@@ -162,9 +165,9 @@ class Summary(Schema):
 
 
 class Strict(Schema):
-    """A body that holds nothing but what is named."""
+    """A body that holds nothing but what is named, each of its own type."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def told(least: int, most: int) -> dict[str, Any]:
@@ -323,9 +326,9 @@ def _event_shown(caller: Caller, event: Event) -> EventOut:
 
 def _find(caller: Caller, public_id: str) -> Case:
     """The case, when the caller sees it; otherwise there is none."""
-    lists = (Q(pk__in=side.filter(public_id=public_id).values("pk")) for side in caller.lists())
-    seen = reduce(or_, lists, Q(pk__in=[]))
-    case = Case.objects.select_related(*READ_WITH).filter(seen).first()
+    first, *others = (side.filter(public_id=public_id).values("pk") for side in caller.lists())
+    seen = first.union(*others)
+    case = Case.objects.select_related(*READ_WITH).filter(pk__in=seen).first()
     if case is None:
         raise not_found("case", "id")
     return case

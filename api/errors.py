@@ -185,6 +185,7 @@ def no_token() -> ApiError:
     )
 
 
+SAID = {"string_pattern_mismatch": "It does not have the right form"}
 CODES = {"missing": "parameter_missing", "extra_forbidden": "parameter_unknown"}
 
 
@@ -204,7 +205,7 @@ def _of_validation(error: ValidationError) -> ApiError:
         "parameter_missing": f"“{param}” is missing.",
         "parameter_unknown": f"There is no parameter “{param}”.",
         "parameter_repeated": f"Send “{param}” once.",
-    }.get(code, f"“{param}”: {first['msg']}.")
+    }.get(code, f"“{param}”: {SAID.get(first['type'], first['msg'])}.")
     return ApiError(400, code, message, param=param)
 
 

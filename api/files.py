@@ -171,7 +171,7 @@ def retrieve_file(request: ApiRequest, file_id: str) -> FileOut:
 @router.put(
     "/files/{file_id}/content",
     auth=None,
-    response={204: None, **dict.fromkeys((404, 409, 413, 422, 503), ErrorOut)},
+    response={204: None, **dict.fromkeys((400, 404, 409, 413, 422, 503), ErrorOut)},
     operation_id="upload_file_content",
     openapi_extra={
         "requestBody": {

@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import reduce
-from operator import or_
 from typing import Annotated, Any, Self, TypeVar, get_origin
 
 from django.db.models import F, Model, Q, QuerySet
@@ -57,6 +55,9 @@ class PageInfo(Schema):
     has_previous_page: bool
     start_cursor: str | None
     end_cursor: str | None
+
+
+NOTHING = PageInfo(has_next_page=False, has_previous_page=False, start_cursor=None, end_cursor=None)
 
 
 def moment(text: Any) -> datetime:
@@ -163,12 +164,14 @@ def page_of(
     if window.before is not None:
         bounds &= order.before(order.place(window.before, "before"))
     columns = order.columns(backwards=backwards)
-    nearest = [
-        side.filter(bounds).order_by(*columns).values("pk")[: size + 1]
-        for side in sides
-    ]  # fmt: skip
-    wanted = reduce(or_, (Q(pk__in=side) for side in nearest), Q(pk__in=[]))
-    found = list(rows.filter(wanted).order_by(*columns)[: size + 1])
+    if not sides:
+        return [], NOTHING
+    first, *others = (
+        side.filter(bounds).order_by(*columns).values("pk")[: size + 1] for side in sides
+    )
+    # Not one condition for each side: with OR between them the whole table would be read.
+    nearest = first.union(*others, all=True) if others else first
+    found = list(rows.filter(pk__in=nearest).order_by(*columns)[: size + 1])
     more, found = len(found) > size, found[:size]
     if backwards:
         found.reverse()

@@ -435,6 +435,8 @@ BAD_QUERIES: list[tuple[str, tuple[int, str, str | None]]] = [
     ("?created_after=yesterday", (400, "parameter_invalid", "created_after")),
     ("?created_before=0001-01-01T00:00:00%2B14:00", (400, "parameter_invalid", "created_before")),
     ("?statuses=closed", (400, "parameter_unknown", "statuses")),
+    ("?user_id=null", (400, "parameter_invalid", "user_id")),
+    ("?account_id=user_1", (400, "parameter_invalid", "account_id")),
     ("?user_id=me&user_id=me", (400, "parameter_repeated", "user_id")),
     ("/%00", (400, "bad_request", None)),
     ("/%ED%A0%80", (404, "not_found", "id")),
