@@ -87,10 +87,13 @@ class NewFileIn(Strict):
     )
 
 
+FileId = Annotated[str, Field(pattern="^file_[A-Za-z0-9]{14}$")]
+
+
 class FileQuery(Window):
     """Which files, and which part of the list."""
 
-    file_ids: list[str] = Field([], max_length=250, description="Only these (`file_`).")
+    file_ids: list[FileId] = Field([], max_length=250, description="Only these (`file_`).")
     order: Literal["created_at"] = "created_at"
     direction: OldestFirst = "desc"
 

@@ -276,6 +276,7 @@ def _start_all(demo: Demo) -> None:
         *("web", python, "-m", "gunicorn", "config.wsgi", "--bind", f"{demo.host}:{demo.port}"),
         *("--worker-class", "gthread", "--workers", "2", "--threads", "4"),
         *("--graceful-timeout", "5", "--access-logfile", "-", "--no-control-socket"),
+        *("--limit-request-line", "8190"),  # 250 ids of files in an address of the API
         environment=environment,
     )
     celery = [python, "-m", "celery", "-A", "config"]
