@@ -93,6 +93,7 @@ class Payment(models.Model):
         )
         indexes = (
             models.Index(fields=["buyer", "-paid_at"], name="payment_by_buyer"),
+            models.Index(fields=["company", "-paid_at", "-id"], name="payment_by_company"),
             models.Index(fields=["paid_at"], name="payment_by_date"),
             models.Index(
                 fields=["chargeback"], condition=~Q(chargeback=""), name="payment_charged_back"
