@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -144,31 +145,32 @@ def killed(house: House, seed: str, wanted: int) -> Iterator[dict[str, Any]]:
 
 
 def main() -> int:
-    """Play the histories, kill the workers, print the closing line."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that its servers stop as well
-    began = time.monotonic()
+    """Play the histories, kill the workers, print the closing line; stopped early, of what was."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began = said_at = time.monotonic()
     asked = {name: os.environ.get(name, "") for name in ("HISTORIES", "SEED", "KILLS", "WORKERS")}
-    seed, kills = asked["SEED"] or "1", int(asked["KILLS"] or 0)
-    seeds = [f"{seed}:{number}" for number in range(int(asked["HISTORIES"] or 2000))]
+    tally = Tally(seed=asked["SEED"] or "1")
+    kills = int(asked["KILLS"] or 0)
+    seeds = [f"{tally.seed}:{number}" for number in range(int(asked["HISTORIES"] or 2000))]
     if again := os.environ.get("HISTORY"):
         seeds, kills = [again], 0
-    tally = Tally(seed=seed)
-    said_at = began
-    with open_house() as house:
-        workers = min(int(asked["WORKERS"] or 2), len(seeds))
-        for said in histories(house, seeds, workers) if seeds else ():
-            tally.add(said)
-            tell_of(said)
-            if time.monotonic() - said_at > SAY_EVERY_SECONDS:
-                said_at = time.monotonic()
-                say(f"{tally.histories} histories, {tally.refunds} refunds")
-        if kills:
-            for said in killed(house, seed, kills):
+    stopped = False
+    try:
+        with open_house() as house:
+            for said in chain(
+                histories(house, seeds, min(int(asked["WORKERS"] or 2), len(seeds))),
+                killed(house, tally.seed, kills) if kills else (),
+            ):
                 tally.add(said)
                 tell_of(said)
+                if time.monotonic() - said_at > SAY_EVERY_SECONDS:
+                    said_at = time.monotonic()
+                    say(f"{tally.histories} histories, {tally.refunds} refunds")
+    except KeyboardInterrupt:
+        stopped = True
     tally.seconds = round(time.monotonic() - began, 1)
     say(tally.line())
-    return 0 if tally.sound else 1
+    return 130 if stopped else 0 if tally.sound else 1
 
 
 if __name__ == "__main__":

@@ -47,6 +47,9 @@ SLOWEST = 0.45
 """Seconds that a slow provider takes: longer than our patience, which is 0.3."""
 
 DECISIONS = ("decide", "decide_final", "decide_final_alone", "propose")
+FROZEN = 0.9
+"""Seconds that a call takes which outlives its worker's lease."""
+
 PENDING = 0.2
 """Seconds that a refund is under way at its provider, when it does not arrive at once."""
 
@@ -118,7 +121,7 @@ class History:
         self.trace: list[str] = []
         self.crashes: list[str] = []
         self.steps = 0
-        self.slow = False
+        self.slow, self.slow_until = False, 0.0
         self.payments: list[Payment] = []
 
     def play(self) -> Result:
@@ -247,11 +250,12 @@ class History:
         """A worker waits for a slow provider until its lease runs out, and another takes over."""
         for carry_out in self._carry_out(chance, payment):
             let_time_pass(301)
-            self._ask_for(payment.processor, "refund.create", "delay", times=1, seconds=SLOWEST)
+            self._ask_for(payment.processor, "refund.create", "delay", times=1, seconds=FROZEN)
             self._together([carry_out, partial(self._take_over, carry_out)])
+            self.slow_until = time.monotonic() + FROZEN
 
     def _take_over(self, carry_out: Callable[[], object]) -> None:
-        time.sleep(SLOWEST / 6)
+        time.sleep(FROZEN / 2)
         let_time_pass(301)
         carry_out()
 
@@ -290,8 +294,7 @@ class History:
 
     def _a_day_passes(self, chance: random.Random, payment: Payment) -> None:
         """So long that Stripe has forgotten its idempotency keys; PayPal keeps its own."""
-        if self.slow:
-            time.sleep(SLOWEST)  # a call that is under way ends before the day does
+        self._end_calls()  # a call takes less than a day
         let_time_pass(25 * 3600)
         self.sandbox.control("DELETE", "keys", {"provider": "stripe"})
 
@@ -369,7 +372,7 @@ class History:
         self.sandbox.behave()
         self.sandbox.settle_after(0)
         self.sandbox.tell("")
-        time.sleep(SLOWEST if self.slow else 0)
+        self._end_calls()
         for payment in self.payments:
             if any(row["state"] == "pending" for row in self._ledger(payment)["refunds"]):
                 time.sleep(PENDING)
@@ -377,6 +380,11 @@ class History:
         self._sweep_all(look=True)
         clock.advance(timedelta(days=8))
         return self._settle_down(findings)
+
+    def _end_calls(self) -> None:
+        """Let the provider end what it still works on, though nobody waits for it any more."""
+        left = self.slow_until - time.monotonic()
+        time.sleep(max(left, SLOWEST if self.slow else 0, 0))
 
     def _settle_down(self, findings: oracle.Findings) -> int:
         """Sweep until nothing waits for a worker any more; answer how many sweeps that took."""

@@ -6,6 +6,7 @@ at which the product takes in what the sandbox tells.
 
 import json
 import os
+import signal
 import sys
 import threading
 from dataclasses import asdict
@@ -50,4 +51,5 @@ def main(seeds: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that its sandbox ends as well
     main(sys.argv[1:])
