@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from django.test import override_settings
+from django.db import connection
+from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
@@ -20,7 +22,7 @@ from marketplace.models import Company, TeamMember, User
 from notifications import webhooks
 from notifications.models import WebhookAttempt, WebhookEndpoint
 from payments import refunds
-from payments.models import Refund
+from payments.models import Payment, Refund
 from resolution import cases, sweeps
 from resolution.models import Attachment, Case, Event
 from resolution.terms import Actor
@@ -287,3 +289,26 @@ def test_files_that_never_came_are_forgotten(bea: User) -> None:
 
     assert files.forget_unused() == 1
     assert [upload.filename for upload in FileUpload.objects.all()] == ["new.png"]
+
+
+@pytest.mark.parametrize("path", ["payments", "refunds"])
+def test_a_list_takes_as_many_queries_for_twenty_rows_as_for_one(
+    cleo: User, company: Company, make_payment: MakePayment, path: str
+) -> None:
+    _, secret = tokens.make(cleo, "Tests", list(tokens.SCOPES), company=company)
+    client = Client(headers={"Authorization": f"Bearer {secret}"})
+
+    def queries(rows: int) -> int:
+        for number in range(rows):
+            payment = make_payment()
+            Refund.objects.create(
+                payment=payment, amount_minor=100, currency="USD", cause="revt_1",
+                key=f"{payment.public_id}", state="succeeded", provider_id=f"re_{number}_{rows}",
+            )  # fmt: skip
+        with CaptureQueriesContext(connection) as asked:
+            answer = client.get(f"/api/v1/{path}")
+        assert len(answer.json()["data"]) == min(25, Payment.objects.count())
+        return len(asked)
+
+    queries(1)  # the token is noted as used
+    assert queries(0) == queries(20) <= 5
