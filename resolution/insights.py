@@ -13,13 +13,11 @@ from django.conf import settings
 from django.db.models import (
     Aggregate,
     Count,
-    DateTimeField,
     DurationField,
     ExpressionWrapper,
     F,
-    OuterRef,
+    Min,
     Q,
-    Subquery,
     Sum,
 )
 from django.db.models.functions import TruncWeek
@@ -30,7 +28,7 @@ from marketplace.models import Company
 from payments.models import Payment
 from resolution import words
 from resolution.lifecycle import IN_REVIEW
-from resolution.models import Case, Event
+from resolution.models import Case
 from resolution.terms import Money, Outcome, Party, Reason, Remedy, State
 
 ANSWERS = ("accept", "deny", "request_info")
@@ -214,12 +212,12 @@ class Insights:
 def insights_of(company: Company, period: Period) -> Insights:
     """Look at a company's cases and payments of a period: five queries."""
     cases = Case.objects.filter(period.holds("opened_at"), company=company)
-    cube = list(
+    cube: list[Any] = list(
         cases.values("reason", "currency", "product_id", "product__name")
         .annotate(many=Count("pk"), back=Sum("remedy_minor", filter=GIVEN_BACK))
         .order_by()
     )
-    payments = list(
+    payments: list[Any] = list(
         Payment.objects.filter(period.holds("paid_at"), company=company)
         .values("product_id", "product__name", "currency")
         .annotate(many=Count("pk"), total=Sum("amount_minor"))
@@ -249,13 +247,9 @@ class _Median(Aggregate):
 
 def _sums(company: Company, period: Period) -> Sums:
     """The figures of the cases opened in a period, in one pass over them."""
-    first_answer = Event.objects.filter(
-        case=OuterRef("pk"), party=Party.CREATOR, step__in=ANSWERS
-    ).order_by("seq")
+    answer = Q(events__party=Party.CREATOR, events__step__in=ANSWERS)
     took = ExpressionWrapper(
-        Subquery(first_answer.values("created_at")[:1], output_field=DateTimeField())
-        - F("opened_at"),
-        output_field=DurationField(),
+        Min("events__created_at", filter=answer) - F("opened_at"), output_field=DurationField()
     )
     days = range(1, settings.RESPONSE_DAYS + 1)
     unanswered = Q(took=None)
@@ -310,8 +304,8 @@ def _weeks(company: Company, period: Period) -> list[Week]:
     )
     found = {}
     for row in rows:
-        monday = row.pop("week").date()
-        found[monday] = Week(monday, **row)
+        monday = row["week"].date()
+        found[monday] = Week(monday, row["without_staff"], row["by_staff"], row["going_on"])
     return [found.get(monday, Week(monday)) for monday in period.weeks]
 
 

@@ -17,7 +17,7 @@ from resolution.terms import Actor
 MOST = 100
 """How many a company keeps: more would be a list that nobody finds anything in."""
 
-VARIABLES: Mapping[str, str] = rules.VARIABLES | {"amount": "what the buyer asks for"}
+VARIABLES: Mapping[str, str] = {**rules.VARIABLES, "amount": "what the buyer asks for"}
 
 
 class ReplyChanged(Exception):

@@ -18,7 +18,7 @@ MOST = 10**12  # whole units of a currency
 class AmountField(forms.DecimalField):
     """Whole units of whatever currency a case is in, with its decimals."""
 
-    def __init__(self, label: str, placeholder: str) -> None:
+    def __init__(self, label: str) -> None:
         super().__init__(
             label=label,
             required=False,
@@ -30,7 +30,6 @@ class AmountField(forms.DecimalField):
                     "class": "input input--s input--amount",
                     "inputmode": "decimal",
                     "autocomplete": "off",
-                    "placeholder": placeholder,
                 }
             ),
         )
@@ -62,8 +61,8 @@ class CaseFilter(forms.Form):
         widget=forms.Select(attrs=SMALL),
     )
     product = forms.ChoiceField(label="Product", required=False, widget=forms.Select(attrs=SMALL))
-    least = AmountField("Asked for at least", "From")
-    most = AmountField("Asked for at most", "Up to")
+    least = AmountField("Asked for at least")
+    most = AmountField("Asked for at most")
     sort = forms.ChoiceField(label="Sort", required=False, widget=forms.Select(attrs=SMALL))
 
     def __init__(

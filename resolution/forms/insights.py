@@ -25,7 +25,7 @@ class PeriodForm(forms.Form):
     def __init__(self, data: Mapping[str, Any]) -> None:
         super().__init__(data, auto_id="period_%s")
         self.fields["days"] = forms.TypedChoiceField(
-            required=False, coerce=int, empty_value=0, choices=list(PRESETS.items())
+            required=False, coerce=int, choices=list(PRESETS.items())
         )
         for name, label in (("from", "From"), ("to", "To")):
             self.fields[name] = forms.DateField(

@@ -263,7 +263,7 @@ class Desk:
         """
         page = PAGES_OF_ONE.get(tab, "dash-cases")
         turn = f"in_{column_of(tabs()[0])}"
-        companies = [
+        companies: list[dict[str, Any]] = [
             {
                 "name": company.name,
                 "href": href(page, {"company": company.public_id}),

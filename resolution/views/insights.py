@@ -205,7 +205,7 @@ def _of_sales(told: Insights) -> str:
 
 def _share_of_denials(told: Insights) -> str:
     changed = share(told.now.overturned, told.now.reviewed)
-    return "" if changed is None else f"{changed}% of them"
+    return "" if changed is None else f"{changed}% of those it decided on"
 
 
 def _span(length: timedelta | None) -> tuple[str, str]:
@@ -277,7 +277,9 @@ def _answers(told: Insights) -> dict[str, Any]:
     short = [named[0], *(str(day) for day in range(2, days + 1)), "None"]
     counts = [*told.now.by_day, told.now.unanswered]
     title = "Time to your first answer"
-    drawn = [(label, (count,)) for label, count in zip(short[:-1], counts[:-1], strict=True)]
+    drawn: list[tuple[str, tuple[int, ...]]] = [
+        (label, (count,)) for label, count in zip(short[:-1], counts[:-1], strict=True)
+    ]
     drawn.append((short[-1], (0, counts[-1])))
     return {
         "answers": columns(

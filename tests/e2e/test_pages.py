@@ -106,6 +106,10 @@ def test_the_dashboard(creator):
             (f"{base}?view=closed", "a[href*='/cases/reso_']"),
             f"{base}auto-respond/",
             f"{base}auto-respond/new/",
+            f"{base}replies/",
+            f"{base}replies/new/",
+            f"{base}insights/",
+            f"{base}insights/?from=2020-01-01&to=2020-01-02",
         ],
     )
 
