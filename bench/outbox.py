@@ -68,7 +68,7 @@ def run(rounds: int, messages: int, port: int) -> dict[str, Any]:
         rows = list(Notification.objects.select_related("recipient").order_by("pk"))
         words = letters.compose(rows)
         emails = [outbox.Mail(row, said) for row in rows if (said := words[row.pk])]
-        rendered = [(email.to, email.for_smtp()) for email in emails]
+        rendered = [(email.to, email.for_smtp(eight_bit=True)) for email in emails]
         sender = "no-reply@resolution.example"
         times: dict[str, list[float]] = {"ours": [], "floor": []}
         for _ in range(rounds):

@@ -22,7 +22,6 @@ from django.template import Context
 from django.template.base import NodeList, Template
 from django.template.loader import get_template, render_to_string
 from django.template.loader_tags import BlockNode
-from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
@@ -119,9 +118,9 @@ def render(
     marked = {**texts, "lead": escaped["lead"], "after": escaped["after"]}
     as_html = _filled(
         _pieces("html", shape, *_beside()),
-        {name: conditional_escape(said) for name, said in marked.items()},
-        [(conditional_escape(title), conditional_escape(said)) for title, said in sections],
-        [(html.escape(term), html.escape(value)) for term, value in around.facts],
+        {name: _escaped(said) for name, said in marked.items()},
+        [(_escaped(title), _escaped(said)) for title, said in sections],
+        [(_escaped(term), _escaped(value)) for term, value in around.facts],
     )
     return Composed(subject, text, as_html, group=group, stop_href=around.stop_href)
 
@@ -159,6 +158,11 @@ def _plain(line: str) -> str:
     if "<" in line or "&" in line:
         return html.unescape(STRONG_TAG.sub("", line))
     return str(line)
+
+
+def _escaped(text: str) -> str:
+    """A text for HTML, unless it is HTML."""
+    return text if isinstance(text, SafeString) else html.escape(text)
 
 
 def wrapped(text: str, width: int = LINE) -> str:

@@ -64,6 +64,9 @@ KEEPS_ORDER = 5
 
 NO_SERVER_DELAY = timedelta(seconds=30)
 LONGEST_SUBJECT = 150
+LONGEST_LINE = 998
+"""Bytes of a line that SMTP carries; longer ones have to be encoded."""
+
 NOTHING_TO_SAY = "There is nothing to say of this any more."
 NEVER_SETTLED = "Its workers ended before they could tell what became of it."
 CLAIMING = 0x6D61696C
@@ -425,12 +428,12 @@ class Mail:
         email.attach_alternative(self.words.html, "text/html")
         return email
 
-    def for_smtp(self) -> bytes:
-        """The e-mail as it goes over the wire, in plain ASCII.
+    def for_smtp(self, *, eight_bit: bool) -> bytes:
+        """The e-mail as it goes over the wire: in ASCII, unless the server takes `eight_bit`.
 
         Python's own generator needs as long for it as the whole conversation with the server takes.
         """
-        border = f"=_{self.message.public_id}"  # no quoted-printable text holds "=_"
+        border = f"=_{self.message.public_id}"
         subject = self.subject
         if not subject.isascii() or len(subject) > 60:
             subject = Header(subject, "utf-8", header_name="Subject").encode(linesep="\r\n")
@@ -445,12 +448,13 @@ class Mail:
         }
         parts = "".join(f"{name}: {value}\r\n" for name, value in head.items()).encode("ascii")
         for kind, content in (("plain", self.words.text), ("html", self.words.html)):
+            said = content.replace("\r\n", "\n").replace("\n", "\r\n").encode()
+            as_it_is = eight_bit and max(map(len, said.split(b"\r\n"))) <= LONGEST_LINE
             parts += (
                 f"\r\n--{border}\r\nContent-Type: text/{kind}; charset=utf-8\r\n"
-                "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+                f"Content-Transfer-Encoding: {'8bit' if as_it_is else 'quoted-printable'}\r\n\r\n"
             ).encode("ascii")
-            lines = content.replace("\r\n", "\n").replace("\n", "\r\n")
-            parts += binascii.b2a_qp(lines.encode(), istext=True)
+            parts += said if as_it_is else binascii.b2a_qp(said, istext=True)
         return parts + f"\r\n--{border}--\r\n".encode("ascii")
 
 
@@ -493,11 +497,14 @@ class _Post:
 
     def _speak(self, server: smtplib.SMTP, mail: Mail) -> None:
         """SMTP up to the end of the message, as `smtplib.sendmail` does it."""
-        content, sender = mail.for_smtp(), _sender(settings.DEFAULT_FROM_EMAIL)[1]
-        to = _on_the_wire(mail.to)
         server.ehlo_or_helo_if_needed()
-        size = [f"size={len(content)}"] if server.has_extn("size") else []
-        code, said = server.mail(sender, size)
+        eight_bit = server.has_extn("8bitmime")
+        content = mail.for_smtp(eight_bit=eight_bit)
+        sender, to = _sender(settings.DEFAULT_FROM_EMAIL)[1], _on_the_wire(mail.to)
+        options = ["body=8bitmime"] if eight_bit else []
+        if server.has_extn("size"):
+            options.append(f"size={len(content)}")
+        code, said = server.mail(sender, options)
         if code != 250:
             self._start_over(server, code)
             raise smtplib.SMTPSenderRefused(code, said, sender)

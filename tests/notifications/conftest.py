@@ -28,6 +28,7 @@ class MailServer:
         self.refused: dict[str, str] = {}
         self.answers: list[str] = []
         self.hang_ups = 0
+        self.extension = "8BITMIME"
 
     async def handle_EHLO(  # noqa: N802
         self,
@@ -38,6 +39,7 @@ class MailServer:
         responses: list[str],
     ) -> list[str]:
         self.connections += 1
+        responses = [said.replace("8BITMIME", self.extension) for said in responses]
         session.host_name = hostname
         return responses
 
