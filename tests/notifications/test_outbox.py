@@ -401,7 +401,7 @@ def test_every_character_and_line_arrives_as_it_was_written(
         + "\u2028\nFrom me\n"
     )
     html = "<p>\n.Füße =3D ü€𝄞’\u2028\n..</p>\n"
-    said = Composed("Über „Füße“ – déjà vu, a subject that is longer than a line of it", text, text)
+    said = Composed("Über „Füße“ – déjà vu, a subject that is longer than a line of it", text, html)
 
     make_message(bea)
     deliver(lambda messages: {message.pk: said for message in messages})
