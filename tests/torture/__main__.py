@@ -154,7 +154,7 @@ def main() -> int:
     seeds = [f"{tally.seed}:{number}" for number in range(int(asked["HISTORIES"] or 2000))]
     if again := os.environ.get("HISTORY"):
         seeds, kills = [again], 0
-    stopped = False
+    stopped = short = False
     try:
         with open_house() as house:
             for said in chain(
@@ -163,14 +163,17 @@ def main() -> int:
             ):
                 tally.add(said)
                 tell_of(said)
+                short |= said.get("short", False)
                 if time.monotonic() - said_at > SAY_EVERY_SECONDS:
                     said_at = time.monotonic()
                     say(f"{tally.histories} histories, {tally.refunds} refunds")
     except KeyboardInterrupt:
         stopped = True
     tally.seconds = round(time.monotonic() - began, 1)
+    if short:
+        say("There was no time for so many kills, or for each place to have its share.")
     say(tally.line())
-    return 130 if stopped else 0 if tally.sound else 1
+    return 130 if stopped else 0 if tally.sound and not short else 1
 
 
 if __name__ == "__main__":

@@ -20,6 +20,9 @@ CURRENCIES = {
 RULED = Reason.CANCELED
 """The company refunds cases of this reason by itself."""
 
+LONE = "LONE"
+"""How a charge begins whose refunds PayPal does not list: only its keys tell of them."""
+
 numbers = count(1)
 
 
@@ -64,13 +67,18 @@ class People:
         processor = chance.choice(["stripe", "paypal"])
         currency = chance.choice(CURRENCIES[processor])
         amount = chance.randrange(200, 6000) * 100
-        order = account = ""
-        if processor == "paypal":
-            charge, order = f"CAP{name}", f"ORDER{name}"
-        else:
+        order = known_order = account = ""
+        sale = processor == "paypal" and chance.random() < 0.3
+        if processor == "stripe":
             charge = f"{chance.choice(['ch', 'pi'])}_{name}"
             account = chance.choice(["", "acct_1"])
-        sandbox.register(processor, charge, amount, currency, order_id=order, account=account)
+        else:
+            order = chance.choice([f"PAY-{name}" if sale else f"ORDER{name}"] * 4 + [""])
+            known_order = order if chance.random() < 0.7 else ""
+            charge = f"{'SALE' if sale else 'CAP'}{name}" if order else f"{LONE}{name}"
+        sandbox.register(
+            processor, charge, amount, currency, order_id=order, account=account, sale=sale
+        )
         return Payment.objects.create(
             buyer=self.buyer,
             company=self.company,
@@ -79,7 +87,7 @@ class People:
             currency=currency,
             amount_minor=amount,
             charge_id=charge,
-            order_id=order,
+            order_id=known_order,
             account=account,
             method="Visa ending 4242",
             paid_at=clock.now() - timedelta(days=1),
