@@ -55,7 +55,7 @@ MOST_UNDER_WAY = 60
 """Cases that the workers have in hand at a time, at the most; in a short run twice its kills."""
 
 SECONDS_A_KILL = 3
-SECONDS_TO_START = 60
+SECONDS_TO_START = 180
 WHOLE_WORKER_EVERY = 100
 MOST_SWEEPS = 6
 FEW_SWEEPS = 2
