@@ -39,7 +39,7 @@ from payments.models import Payment
 from resolution import cases
 from resolution.eligibility import NotEligible
 from resolution.forms.messages import MAX_MESSAGE, MessageForm
-from resolution.forms.opening import FULL, MIN_DESCRIPTION, PART, OpenCaseForm
+from resolution.forms.opening import FULL, PART, OpenCaseForm
 from resolution.models import Case, CaseQuerySet, Event
 from resolution.terms import Actor, Party, Reason, State
 
@@ -176,7 +176,6 @@ def told(least: int, most: int) -> dict[str, Any]:
 
 
 Message = Annotated[str, Field(json_schema_extra=told(1, MAX_MESSAGE))]
-Story = Annotated[str, Field(json_schema_extra=told(MIN_DESCRIPTION, MAX_MESSAGE))]
 Files = Annotated[list[AttachmentIn], Field(json_schema_extra={"maxItems": settings.MAX_FILES})]
 Amount = Annotated[
     str | float,
@@ -196,7 +195,7 @@ class NewCaseIn(Strict):
 
     receipt_id: PaymentId = Field(description="The payment.")
     reason: ReasonName
-    message: Story = Field(description="What happened.")
+    message: Message = Field(description="What happened.")
     attachments: Files | None = None
     amount: Amount | None = None
 
@@ -371,7 +370,7 @@ def create_case(request: ApiRequest, body: NewCaseIn) -> Status[CaseOut]:
         "description": [body.message],
         "uploads": attachments.uploads_of(caller, body.attachments or ()),
     }
-    form = OpenCaseForm(MultiValueDict(data), payment=payment, user=caller.user)
+    form = OpenCaseForm(MultiValueDict(data), payment=payment, user=caller.user, least=1)
     if not form.is_valid():
         raise refuse_form(form, NAMES)
     try:

@@ -1,6 +1,6 @@
 """The form that a buyer opens a case with: what went wrong, how much, what happened, the files."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.conf import settings
@@ -28,13 +28,15 @@ WHAT_IT_MEANS = {
 
 
 class DescriptionField(MessageField):
-    """What happened, in at least 30 characters."""
+    """What happened, in at least `least` characters."""
+
+    least = MIN_DESCRIPTION
 
     def validate(self, value: str) -> None:
         super().validate(value)
-        if len(value) < MIN_DESCRIPTION:
+        if len(value) < self.least:
             raise forms.ValidationError(
-                f"Describe what happened in at least {MIN_DESCRIPTION} characters."
+                f"Describe what happened in at least {self.least} characters."
                 f" You’ve written {len(value)}.",
                 code="min_length",
             )
@@ -43,7 +45,9 @@ class DescriptionField(MessageField):
 class OpenCaseForm(WithFiles):
     """A new case for one payment. A valid one has `asked_minor` in its cleaned data.
 
-    Whether the payment is eligible is not judged here but at the door, under a lock.
+    Who writes on a page is asked for `MIN_DESCRIPTION` characters at least; a program passes on
+    what somebody wrote elsewhere, and gives its own `least`. Whether the payment is eligible is not
+    judged here but at the door, under a lock.
     """
 
     reason = forms.ChoiceField(
@@ -79,10 +83,12 @@ class OpenCaseForm(WithFiles):
         *,
         user: User,
         payment: Payment,
+        least: int = MIN_DESCRIPTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(data, files, user=user, **kwargs)
         self.payment = payment
+        cast("DescriptionField", self.fields["description"]).least = least
         amount = self.fields["amount"]
         amount.widget.is_required = False  # only when part of the payment is asked for
         for code in ("required", "null_characters_not_allowed"):

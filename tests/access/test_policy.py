@@ -95,6 +95,8 @@ GET  admin:*_case_take_next           | in   in   in   in   in   in   in   in   
 POST admin:*_case_take_next           | in   in   in   in   in   in   in   in   done done back
 GET  admin:*_case_assign              | in   in   in   in   in   in   in   in   back back back
 POST admin:*_case_assign              | in   in   in   in   in   in   in   in   done done 403
+GET  admin:*_case_live                | 401  401  401  401  401  401  401  401  ok   ok   ok
+POST admin:*_case_live                | 405  405  405  405  405  405  405  405  405  405  405
 GET  admin:*_case_act decide          | in   in   in   in   in   in   in   in   back back back
 POST admin:*_case_act decide          | in   in   in   in   in   in   in   in   done done 403
 GET  admin:*_case_act decide,final    | in   in   in   in   in   in   in   in   back back back
@@ -353,7 +355,9 @@ POST attachment                       | 405  405  405  405  405  405  405  405  
 """
 
 
-STOCK = re.compile(r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again|look_again|works_again)")
+STOCK = re.compile(
+    r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again|look_again|works_again)"
+)
 API_ON_ONE_CASE = {
     "api:retrieve_case", "api:list_events", "api:accept_case", "api:deny_case", "api:request_info",
     "api:reply_to_case", "api:appeal_case", "api:withdraw_case",
@@ -542,7 +546,7 @@ class World:
     def _admin_args(self, name: str, act: str) -> list[Any]:
         if name == "admin:resolution_case_act":
             return [self.case_for(act).public_id, act.split(",")[0]]
-        if name in ("admin:resolution_case_assign", "admin:resolution_case_change"):
+        if name in [f"admin:resolution_case_{page}" for page in ("assign", "change", "live")]:
             return [self.escalated.public_id]
         if name == "admin:payments_creditaccount_of":
             return [self.bea.public_id]

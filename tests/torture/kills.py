@@ -194,7 +194,7 @@ class Kills:
 
     def _enough(self) -> bool:
         counted = self._counted()
-        least = min(AT_LEAST, self.wanted // len(PLACES) // 3)
+        least = min(AT_LEAST, self.wanted // len(PLACES))
         return counted.total() >= self.wanted and all(counted[name] >= least for name in PLACES)
 
     def _go_on(self) -> None:
