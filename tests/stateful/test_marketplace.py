@@ -15,7 +15,7 @@ from tests.stateful.machine import Marketplace
 from tests.stateful.world import World
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "300" if LONG else "8"))
+EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "300" if LONG else "5"))
 STEPS = int(os.environ.get("HYPOTHESIS_STEPS", "60" if LONG else "20"))
 
 
