@@ -1,6 +1,8 @@
 """What staff do with cases, in Django's administration: the queue, the page to decide on, the acts.
 
-`queue` finds cases, `record` tells what is known of one, `cases` shows both and takes the acts.
+`cases` answers the addresses. The queue is found by `queue` and drawn by `listing`. `desk` says
+what somebody may do with a case, and does it; `decision_page` draws that, with `record` (what is
+known), `deciding`, `proposals` and `failed_refunds`. `money` lists what waits of money.
 Nothing is edited here: every act goes through `resolution.cases`.
 """
 

@@ -1,0 +1,93 @@
+"""The queue as it is drawn: a row of finished strings a case, and the links that narrow it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.urls import reverse
+
+from marketplace.models import User
+from resolution import words
+from resolution.admin import queue
+from resolution.models import Case
+from resolution.terms import Party, State
+
+STAFF = Party.STAFF
+
+
+@dataclass(frozen=True)
+class Row:
+    """A case in the queue, in finished strings."""
+
+    case: Case
+    user: User
+
+    @property
+    def href(self) -> str:
+        return reverse("admin:resolution_case_change", args=[self.case.public_id])
+
+    @property
+    def reason(self) -> str:
+        return words.SHORT_REASONS[self.case.reason]  # type: ignore[index]
+
+    @property
+    def asked(self) -> str:
+        return words.asked(self.case)
+
+    @cached_property
+    def pill(self) -> words.Pill:
+        return pill_of(self.case)
+
+    @cached_property
+    def ticking(self) -> words.Ticking | None:
+        return words.ticking(self.case)
+
+    @property
+    def assigned(self) -> str:
+        case = self.case
+        if case.state == State.APPEALED and case.first_decider_id == self.user.pk:
+            return "You can’t: you decided it"
+        if case.assigned_to is None:
+            return "Unassigned" if case.waiting_on == STAFF else ""
+        return "You" if case.assigned_to == self.user else case.assigned_to.name
+
+
+def pill_of(case: Case) -> words.Pill:
+    """Where a case stands, for staff: what they have to do comes before all else."""
+    if case.proposed_by_id and not case.frozen_at:
+        return words.Pill("whop", "Needs a second person", "users")
+    if case.waiting_on == STAFF and not case.frozen_at:
+        return words.review_pill(case)
+    return words.pill(case, STAFF)
+
+
+def filters(looking: queue.Looking, counts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Groups of links: what the list can be narrowed to, with how many wait of each."""
+    found = bool(looking.text)
+
+    def link(label: str, count: int | None, current: bool, **changes: str) -> dict[str, Any]:
+        href = looking.address(q="", **changes)
+        return {"label": label, "href": href, "count": count, "current": current and not found}
+
+    views = [
+        link(label, counts[name] if name in queue.COUNTED_VIEWS else None, looking.view == name,
+             view=name, why="", amount="")
+        for name, label in queue.VIEWS.items()
+    ]  # fmt: skip
+    if looking.view == "decided" and not found:
+        return [{"title": "View", "links": views}]
+    reasons = [
+        link(label, counts[f"why_{name}"], looking.why == name,
+             why="" if looking.why == name else name)
+        for name, (label, _) in queue.WHY.items()
+    ]  # fmt: skip
+    bands = [
+        link(label, counts[f"band_{name}"], looking.band == name,
+             amount="" if looking.band == name else name)
+        for name, (label, _) in queue.BANDS.items()
+    ]  # fmt: skip
+    return [
+        {"title": "View", "links": views},
+        {"title": "Why it’s here", "links": reasons},
+        {"title": "Amount, in the case’s currency", "links": bands},
+    ]
