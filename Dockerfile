@@ -13,6 +13,7 @@ COPY manage.py ./
 COPY config config
 COPY marketplace marketplace
 COPY notifications notifications
+COPY locale locale
 COPY payments payments
 COPY resolution resolution
 COPY static static

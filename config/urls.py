@@ -17,6 +17,7 @@ urlpatterns = [
     path(
         "password-reset/",
         auth.PasswordResetView.as_view(
+            form_class=views.ForgottenPassword,
             email_template_name="registration/password_reset_email.txt",
             html_email_template_name="registration/password_reset_email.html",
             extra_email_context=views.links_in_mail(),

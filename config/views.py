@@ -11,17 +11,21 @@ from urllib.parse import urlsplit
 import redis
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
+from django.contrib.auth.forms import AuthenticationForm, PasswordResetForm
 from django.contrib.auth.views import LoginView, redirect_to_login
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
+from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from config.env import ACCOUNTS_FILE
+from marketplace.language import speaking_to
 from marketplace.models import TeamMember, User
+from resolution.views.account import remember_language
 
 HUB = "/hub/"
 DASHBOARD = "/dash/resolution-center/"
@@ -50,8 +54,40 @@ class LogIn(LoginView):
             return redirect("home")
         return super().dispatch(request, *args, **kwargs)
 
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """Log in, and learn the language of somebody of whom nothing was known: e-mails use it."""
+        response = super().form_valid(form)
+        user = form.get_user()
+        if not user.language:
+            user.language = get_language() or ""
+            user.save(update_fields=["language"])
+        return remember_language(response, user.language)
+
     def get_context_data(self, **context: Any) -> dict[str, Any]:
         return super().get_context_data(demo_logins=demo_logins(), **context)
+
+
+class ForgottenPassword(PasswordResetForm):
+    """Sends the link to a new password, in the language of whoever has lost theirs."""
+
+    def send_mail(
+        self,
+        subject_template_name: str,
+        email_template_name: str,
+        context: dict[str, Any],
+        from_email: str | None,
+        to_email: str,
+        html_email_template_name: str | None = None,
+    ) -> None:
+        with speaking_to(context["user"]):
+            super().send_mail(
+                subject_template_name,
+                email_template_name,
+                context,
+                from_email,
+                to_email,
+                html_email_template_name,
+            )
 
 
 def demo_logins() -> list[dict[str, str]]:

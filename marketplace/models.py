@@ -46,6 +46,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(max_length=254)
     name = models.CharField(max_length=120)
     time_zone = models.CharField(max_length=64, default="UTC", help_text="An IANA name.")
+    language = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="One of those that there are, such as de; empty while nothing is known of it.",
+    )
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False, help_text="May enter the administration.")
     staff_role = models.CharField(

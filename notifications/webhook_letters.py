@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from marketplace.language import speaking_to
 from marketplace.models import TeamMember
 from notifications import mail
 from notifications.models import Notification, WebhookEndpoint
@@ -41,7 +42,8 @@ def compose(notifications: Sequence[Notification]) -> dict[int, Composed | None]
     for message in told:
         endpoint = endpoints.get(message.about)
         place = (endpoint.company_id, message.recipient_id) if endpoint else None
-        words[message.pk] = _letter(endpoint) if endpoint and place in runs_it else None
+        with speaking_to(message.recipient):
+            words[message.pk] = _letter(endpoint) if endpoint and place in runs_it else None
     return words
 
 

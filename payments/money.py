@@ -6,14 +6,19 @@ from decimal import Decimal
 from functools import lru_cache
 
 from babel.core import get_global
-from babel.numbers import format_currency, get_currency_precision, get_currency_symbol
+from babel.numbers import (
+    format_currency,
+    get_currency_precision,
+    get_currency_symbol,
+    get_decimal_symbol,
+    get_group_symbol,
+)
+
+from marketplace.language import locale as present_locale
 
 MINUS = "\N{MINUS SIGN}"
 NBSP = "\N{NO-BREAK SPACE}"
 
-_WRITTEN = re.compile(
-    r"(?P<units>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.(?P<decimals>[0-9]+))?", re.ASCII
-)
 _LONGEST = 32
 
 
@@ -33,8 +38,20 @@ def currencies_by_exponent() -> Mapping[int, Sequence[str]]:
 
 
 def currency_symbol(currency: str) -> str:
-    """What stands before an amount: `$`, `€`, `¥`; the code itself where there is no symbol."""
-    return get_currency_symbol(currency.upper(), locale="en_US")
+    """What stands by an amount: `$`, `€`, `¥`; the code itself where there is no symbol."""
+    return get_currency_symbol(currency.upper(), locale=present_locale())
+
+
+@lru_cache(maxsize=32)
+def _written(locale: str) -> re.Pattern[str]:
+    """How an amount may be typed: in the marks of the language, or with a plain point."""
+    group, point = (re.escape(get(locale)) for get in (get_group_symbol, get_decimal_symbol))
+    blank = r"[ \u00a0\u202f]"
+    group = blank if re.fullmatch(blank, get_group_symbol(locale)) else group
+    return re.compile(
+        rf"(?P<units>[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)(?:(?:{point}|\.)(?P<decimals>[0-9]+))?",
+        re.ASCII,
+    )
 
 
 def limit_in(currency: str, limits: Mapping[str, int]) -> int:
@@ -47,10 +64,16 @@ def to_decimal(minor: int, currency: str) -> Decimal:
     return Decimal(minor).scaleb(-exponent(currency))
 
 
+def format_money(minor: int, currency: str, locale: str = "") -> str:
+    """An amount for a person: `$79.00`, `¥1,200`, and `−$5.00` with a real minus.
+
+    Written as in the present language, unless another locale is named: `79,00 $` in German.
+    """
+    return _format_money(minor, currency.upper(), locale or present_locale())
+
+
 @lru_cache(maxsize=8192)
-def format_money(minor: int, currency: str, locale: str = "en_US") -> str:
-    """An amount for a person: `$79.00`, `¥1,200`, and `−$5.00` with a real minus."""
-    currency = currency.upper()
+def _format_money(minor: int, currency: str, locale: str) -> str:
     text = format_currency(to_decimal(abs(minor), currency), currency, locale=locale)
     symbol = get_currency_symbol(currency, locale=locale)
     if symbol[-1].isalpha() and text.startswith(symbol):
@@ -66,14 +89,15 @@ def parse_money(text: str, currency: str, *, maximum_minor: int) -> int:
     """
     currency = currency.upper()
     most = format_money(maximum_minor, currency)
-    amount = _WRITTEN.fullmatch(_bare(text, currency)) if len(text) <= _LONGEST else None
+    written = _written(present_locale())
+    amount = written.fullmatch(_bare(text, currency)) if len(text) <= _LONGEST else None
     if amount is None:
         raise ValueError(f"Enter an amount above zero and up to {most}, in figures only.")
     digits, decimals = exponent(currency), amount["decimals"] or ""
     if len(decimals) > digits:
         places = f"{digits} decimals at most" if digits else "no decimals"
         raise ValueError(f"{currency} amounts have {places}. Enter up to {most}.")
-    minor = int(amount["units"].replace(",", "") + decimals.ljust(digits, "0"))
+    minor = int(re.sub(r"[^0-9]", "", amount["units"]) + decimals.ljust(digits, "0"))
     if minor <= 0:
         raise ValueError(f"Enter an amount above zero and up to {most}.")
     if minor > maximum_minor:

@@ -17,6 +17,7 @@ from django.db.models import Count, F, OuterRef, Q, Subquery, prefetch_related_o
 from django.utils import timezone
 
 from marketplace import clock
+from marketplace.language import speaking_to
 from marketplace.models import TeamMember, User
 from marketplace.time_zone import zone_of
 from notifications import mail, preferences, webhook_letters
@@ -225,7 +226,7 @@ class _Letters(Mapping[int, Composed | None]):
 
 
 def compose(notifications: Sequence[Notification]) -> Mapping[int, Composed | None]:
-    """The words of each message, by primary key, in its reader's time zone.
+    """The words of each message, by primary key, in its reader's time zone and language.
 
     None for a reader who may not see the case any more or whose account is closed, and for a
     reminder of a deadline that is met.
@@ -272,7 +273,7 @@ def _letter_to(
     if reminds and not met and not reminders.still_due(event.case, actor, standing.due_at):
         yield None
         return
-    with timezone.override(zone_of(reader)):
+    with timezone.override(zone_of(reader)), speaking_to(reader):
         yield _Letter(standing, actor, message.kind)
 
 

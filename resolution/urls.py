@@ -40,6 +40,7 @@ urlpatterns = [
     path("dash/resolution-center/notices/", inbox.dash_notices, name="dash-notices"),
     path("dash/resolution-center/notices/read/", inbox.dash_read, name="dash-notices-read"),
     path("account/", account.settings_page, name="account"),
+    path("language/", account.choose_language, name="language"),
     path("account/notifications/", account.mail_page, name="account-mail"),
     path("account/unsubscribe/<str:token>/", account.unsubscribe, name="account-unsubscribe"),
     path("dash/resolution-center/replies/", replies.replies, name="dash-replies"),

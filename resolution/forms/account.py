@@ -5,9 +5,13 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
+from django.conf import settings
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
 
 from marketplace.models import User
 from notifications.models import Preferences
+from resolution.templatetags.rc import hour_name
 
 AREAS = (
     *("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe"),
@@ -27,7 +31,14 @@ def time_zones() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 class AccountForm(forms.ModelForm):
-    """A person's name and time zone."""
+    """A person's name, language and time zone."""
+
+    language = forms.ChoiceField(
+        label=_("Language"),
+        help_text=_("Pages and emails are in it. What people write stays as they wrote it."),
+        choices=lambda: settings.LANGUAGES,
+        widget=forms.Select(attrs={"class": "select"}),
+    )
 
     time_zone = forms.ChoiceField(
         label="Time zone",
@@ -38,7 +49,7 @@ class AccountForm(forms.ModelForm):
 
     class Meta:
         model = User
-        fields = ("name", "time_zone")
+        fields = ("name", "language", "time_zone")
         labels = {"name": "Name"}  # noqa: RUF012
         help_texts = {"name": "The other side of your cases sees it."}  # noqa: RUF012
         widgets = {  # noqa: RUF012
@@ -47,6 +58,7 @@ class AccountForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.initial["language"] = self.instance.language or get_language()
         self.fields["name"].error_messages["required"] = "Enter your name."
         zones = self.fields["time_zone"]
         assert isinstance(zones, forms.ChoiceField)
@@ -56,8 +68,15 @@ class AccountForm(forms.ModelForm):
             zones.choices = [("Yours so far", [here]), *time_zones()]
 
 
+class LanguageForm(forms.Form):
+    """The language that somebody wants to read in, and the page they chose it on."""
+
+    language = forms.ChoiceField(choices=lambda: settings.LANGUAGES)
+    next = forms.CharField(required=False, max_length=2000)
+
+
 def hours() -> list[tuple[int, str]]:
-    return [(hour, f"{hour % 12 or 12} {'AM' if hour < 12 else 'PM'}") for hour in range(24)]
+    return [(hour, hour_name(hour)) for hour in range(24)]
 
 
 class MailForm(forms.Form):

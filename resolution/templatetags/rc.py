@@ -7,41 +7,33 @@ partials in `templates/rc/`, each of which names its context in the comment at i
 
 import zlib
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
-from functools import lru_cache
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import cache, lru_cache
 from math import ceil
 from textwrap import indent
 from typing import Any
 
+from babel import Locale
+from babel.dates import DateTimePattern, get_timezone_name, parse_pattern
 from django import template
 from django.conf import settings
 from django.templatetags.static import static
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import wrap
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from marketplace import clock
+from marketplace.language import locale as present_locale
 from payments.money import format_money
 
 register = template.Library()
-
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 # Who acts, and the shape that stands for them: a circle, a square, or the platform's hexagon.
 SHAPES = {"buyer": "buyer", "creator": "creator", "staff": "whop", "system": "whop", "whop": "whop"}
@@ -147,7 +139,6 @@ def tone_icon(tone: str, icon_name: str = "") -> SafeString:
 
 
 @register.simple_tag
-@lru_cache(maxsize=512)
 def meter(
     day: int, tone: str = "calm", total: int = 7, small: bool = False, label: str = ""
 ) -> SafeString:
@@ -156,10 +147,17 @@ def meter(
     `day` counts from 1; above `total` the time is up and every cell is solid. `label` replaces
     "Day 4 of 7".
     """
+    words = label or (
+        _("Time is up") if day > total else _("Day {day} of {days}").format(day=day, days=total)
+    )
+    return _meter(day, tone, total, small, words)
+
+
+@lru_cache(maxsize=512)
+def _meter(day: int, tone: str, total: int, small: bool, words: str) -> SafeString:
     cells = SafeString("").join(
         GONE if cell < day else TODAY if cell == day else LEFT for cell in range(1, total + 1)
     )
-    words = label or ("Time is up" if day > total else f"Day {day} of {total}")
     return format_html(
         '<span class="meter{}" data-tone="{}" role="img" aria-label="{}">{}</span>',
         " meter--s" if small else "",
@@ -169,14 +167,55 @@ def meter(
     )
 
 
+@dataclass(frozen=True)
+class _Calendar:
+    """How one language writes days and hours, as Unicode's CLDR has it."""
+
+    language: Locale
+    day: DateTimePattern
+    day_of_year: DateTimePattern
+    short_day: DateTimePattern
+    hour: DateTimePattern
+    both: str
+
+    @classmethod
+    @cache
+    def of(cls, locale: str) -> "_Calendar":
+        language = Locale.parse(locale)
+        hour = language.time_formats["short"].pattern.replace("\u202f", " ")
+        return cls(
+            language,
+            language.datetime_skeletons["MMMMd"],
+            language.date_formats["long"],
+            language.datetime_skeletons["MMMd"],
+            parse_pattern(hour),
+            str(language.datetime_formats["medium"]),
+        )
+
+    def together(self, first: str, then: str) -> str:
+        return self.both.replace("{1}", first).replace("{0}", then)
+
+    def weekday(self, day: date, width: str = "wide") -> str:
+        name: str = self.language.days["format"][width][day.weekday()]
+        return name.removesuffix(".")
+
+
+def _calendar() -> _Calendar:
+    return _Calendar.of(present_locale())
+
+
 def clock_time(moment: datetime) -> str:
-    """6:05 PM"""
-    return f"{moment.hour % 12 or 12}:{moment.minute:02d} {'AM' if moment.hour < 12 else 'PM'}"
+    """6:05 PM, or 18:05"""
+    known = _calendar()
+    return known.hour.apply(moment, known.language)
 
 
 def zone_name(moment: datetime) -> str:
-    """EDT, or UTC+5:30 where the zone has no letters of its own."""
+    """EDT, or UTC+5:30 where the zone has no letters of its own; MESZ in German."""
     name = moment.tzname() or ""
+    if name.isalpha() and name != "UTC":
+        known = get_timezone_name(moment, "short", locale=present_locale())
+        return known if known.isalpha() else name
     if name.isalpha():
         return name
     minutes = round((moment.utcoffset() or timedelta()).total_seconds() / 60)
@@ -186,8 +225,23 @@ def zone_name(moment: datetime) -> str:
 
 def day_name(day: date, this_year: int, always_year: bool = False) -> str:
     """July 17, with the year when it is another one."""
-    year = f", {day.year}" if always_year or day.year != this_year else ""
-    return f"{MONTHS[day.month - 1]} {day.day}{year}"
+    known = _calendar()
+    shape = known.day_of_year if always_year or day.year != this_year else known.day
+    return shape.apply(day, known.language)
+
+
+def short_day_name(day: date) -> str:
+    """Jul 17"""
+    known = _calendar()
+    return known.short_day.apply(day, known.language)
+
+
+def hour_name(hour: int) -> str:
+    """6 PM, or 18 Uhr: an hour of any day."""
+    known = _calendar()
+    skeleton = "h" if "a" in known.hour.pattern else "H"
+    shape = known.language.datetime_skeletons[skeleton]
+    return shape.apply(time(hour), known.language).replace("\u202f", " ")
 
 
 def when_text(moment: datetime, style: str = "datetime") -> str:
@@ -210,18 +264,22 @@ def when_text(moment: datetime, style: str = "datetime") -> str:
         return day_name(local, local.year, always_year=True)
     today = timezone.localtime(clock.now()).date()
     named = day_name(local, today.year)
-    weekday = WEEKDAYS[local.weekday()]
+    known = _calendar()
     if style == "full":
-        return f"{weekday}, {named}, {clock_time(local)} {zone_name(local)}"
+        day = known.together(known.weekday(local), named)
+        return f"{known.together(day, clock_time(local))} {zone_name(local)}"
     if style == "weekday":
-        return f"{weekday}, {named}"
+        return known.together(known.weekday(local), named)
     if style == "date":
         return named
     if style == "short":
-        near = {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}.get((local.date() - today).days)
-        return f"{near or f'{weekday[:3]}, {named}'}, {clock_time(local)}"
+        near = {-1: _("Yesterday"), 0: _("Today"), 1: _("Tomorrow")}.get(
+            (local.date() - today).days
+        )
+        day = near or known.together(known.weekday(local, "abbreviated"), named)
+        return known.together(day, clock_time(local))
     if style == "datetime":
-        return f"{named}, {clock_time(local)}"
+        return known.together(named, clock_time(local))
     raise ValueError(f"A date has no style called {style!r}.")
 
 
@@ -261,11 +319,12 @@ def money(minor: int, currency: str, signed: bool = False) -> str:
 def filesize(size: int) -> str:
     """388 KB, 1.2 MB: rounded up, so that a file over a limit never reads as the limit itself."""
     if size < 1024:
-        return f"{size} byte{'' if size == 1 else 's'}"
+        return ngettext("{size} byte", "{size} bytes", size).format(size=size)
     if size <= 1023 * 1024:
-        return f"{ceil(size / 1024)} KB"
+        return _("{size} KB").format(size=ceil(size / 1024))
     tenths = ceil(size * 10 / 1024 / 1024)
-    return f"{tenths // 10} MB" if tenths % 10 == 0 else f"{tenths / 10:.1f} MB"
+    shown = tenths // 10 if tenths % 10 == 0 else number_format(Decimal(tenths) / 10, 1)
+    return _("{size} MB").format(size=shown)
 
 
 @register.simple_tag

@@ -20,7 +20,7 @@ from payments.money import format_money, to_decimal
 from resolution import words
 from resolution.forms.insights import PRESETS, PeriodForm
 from resolution.insights import Amount, Group, Insights, endings, insights_of, per_hundred, share
-from resolution.templatetags.rc import MONTHS, day_name
+from resolution.templatetags.rc import day_name, short_day_name
 from resolution.views.charts import bars, columns
 from resolution.views.desk import Desk, href, no_company, signed_in
 from resolution.views.spreadsheets import as_csv
@@ -253,7 +253,7 @@ def _weeks(told: Insights) -> dict[str, Any]:
 
 def _short(day: Any) -> str:
     """`Apr 13`"""
-    return f"{MONTHS[day.month - 1][:3]} {day.day}"
+    return short_day_name(day)
 
 
 def _reasons(told: Insights) -> dict[str, Any]:

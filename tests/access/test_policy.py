@@ -346,6 +346,8 @@ GET  dash-notices-read                | in   405  405  405  405  405  405  405  
 POST dash-notices-read                | in   404  404  back back back back back 404  404  back
 GET  account                          | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST account                          | in   422  422  422  422  422  422  422  422  422  422
+GET  language                         | 405  405  405  405  405  405  405  405  405  405  405
+POST language                         | 400  400  400  400  400  400  400  400  400  400  400
 GET  account-mail                     | in   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST account-mail                     | in   422  422  422  422  422  422  422  422  422  422
 GET  account-unsubscribe              | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok

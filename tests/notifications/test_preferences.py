@@ -102,7 +102,9 @@ def test_hours_that_are_none_are_refused(beas: Client, bea: User) -> None:
 
 
 def test_somebody_sets_their_name_and_time_zone(beas: Client, bea: User) -> None:
-    done = beas.post(reverse("account"), {"name": "Bea Berg", "time_zone": "Asia/Tokyo"})
+    done = beas.post(
+        reverse("account"), {"name": "Bea Berg", "language": "en", "time_zone": "Asia/Tokyo"}
+    )
     refused = beas.post(reverse("account"), {"name": " ", "time_zone": "Mars/Olympus"})
 
     bea.refresh_from_db()

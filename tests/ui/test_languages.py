@@ -1,0 +1,161 @@
+"""Everybody reads in their own language: pages, dates, amounts, e-mails; programs read English."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.conf import settings
+from django.core import mail
+from django.core.mail import EmailMultiAlternatives
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone, translation
+
+from marketplace import clock
+from marketplace.models import User
+from payments.money import format_money, parse_money
+from resolution.templatetags import rc
+
+GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}
+
+
+def test_a_browser_is_answered_in_the_language_it_asks_for(db):
+    german = Client(headers=GERMAN).get(reverse("login"))
+    klingon = Client(headers={"Accept-Language": "tlh"}).get(reverse("login"))
+
+    assert '<html lang="de" dir="ltr">' in german.text
+    assert german.headers["Content-Language"] == "de"
+    assert {"Accept-Language", "Cookie"} <= {
+        name.strip() for name in german.headers["Vary"].split(",")
+    }
+    assert '<html lang="en" dir="ltr">' in klingon.text
+
+
+def test_a_choice_before_the_login_is_kept_and_comes_back_to_the_page(db):
+    browser = Client()
+
+    chosen = browser.post(reverse("language"), {"language": "de", "next": "/login/?next=/hub/"})
+    away = browser.post(reverse("language"), {"language": "de", "next": "https://evil.example/"})
+
+    assert chosen.headers["Location"] == "/login/?next=/hub/"
+    assert away.headers["Location"] == "/"
+    assert browser.get(reverse("login")).headers["Content-Language"] == "de"
+
+
+def test_who_logs_in_for_the_first_time_is_known_to_read_as_their_browser(bea: User):
+    bea.set_password("a long password")
+    bea.save()
+
+    Client(headers=GERMAN).post(
+        reverse("login"), {"username": bea.email, "password": "a long password"}
+    )
+
+    bea.refresh_from_db()
+    assert bea.language == "de"
+
+
+def test_a_person_reads_in_the_language_of_their_account_wherever_they_are(bea: User):
+    bea.language = "de"
+    bea.save()
+    browser = Client(headers={"Accept-Language": "en"})
+    browser.force_login(bea)
+
+    assert browser.get(reverse("hub")).headers["Content-Language"] == "de"
+
+
+def test_the_account_holds_the_language(bea: User):
+    browser = Client()
+    browser.force_login(bea)
+
+    browser.post(
+        reverse("account"), {"name": "Bea Berg", "language": "de", "time_zone": "Europe/Berlin"}
+    )
+
+    bea.refresh_from_db()
+    assert bea.language == "de"
+    assert browser.get(reverse("account")).headers["Content-Language"] == "de"
+    assert browser.cookies[settings.LANGUAGE_COOKIE_NAME].value == "de"
+
+
+def test_a_program_reads_english_whoever_it_works_for(db):
+    answer = Client(headers=GERMAN).get("/api/v1/nothing")
+
+    assert answer.json()["error"]["message"] == "There is nothing at this address."
+
+
+def test_a_forgotten_password_is_answered_in_the_language_of_its_owner(bea: User):
+    bea.language = "de"
+    bea.set_password("a long password")
+    bea.save()
+
+    Client(headers={"Accept-Language": "en"}).post(reverse("password_reset"), {"email": bea.email})
+
+    [letter] = mail.outbox
+    assert isinstance(letter, EmailMultiAlternatives)
+    assert '<html lang="de"' in str(letter.alternatives[0][0])
+
+
+@pytest.mark.parametrize(
+    ("style", "words"),
+    [
+        ("full", "Freitag, 17. Juli, 18:05 MESZ"),
+        ("weekday", "Freitag, 17. Juli"),
+        ("datetime", "17. Juli, 18:05"),
+        ("date", "17. Juli"),
+        ("day", "17. Juli 2026"),
+        ("short", "Fr, 17. Juli, 18:05"),
+        ("time", "18:05"),
+    ],
+)
+def test_a_moment_reads_as_in_germany(monkeypatch, style, words):
+    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 7, 14, 14, 20, tzinfo=UTC))
+    moment = datetime(2026, 7, 17, 16, 5, tzinfo=UTC)
+
+    with translation.override("de"), timezone.override("Europe/Berlin"):
+        assert rc.when_text(moment, style) == words
+
+
+def test_hours_are_named_as_people_say_them():
+    said = {}
+    for language in ("en", "de"):
+        with translation.override(language):
+            said[language] = [rc.hour_name(hour) for hour in (0, 12, 22)]
+
+    assert said == {"en": ["12 AM", "12 PM", "10 PM"], "de": ["00 Uhr", "12 Uhr", "22 Uhr"]}
+
+
+def test_an_amount_reads_as_in_the_language():
+    with translation.override("de"):
+        german = format_money(123450, "EUR"), format_money(-7900, "USD"), format_money(1200, "JPY")
+    english = format_money(123450, "EUR")
+
+    assert german == (
+        "1.234,50\N{NO-BREAK SPACE}€",
+        "−79,00\N{NO-BREAK SPACE}$",
+        "1.200\N{NO-BREAK SPACE}¥",
+    )
+    assert english == "€1,234.50"
+
+
+@pytest.mark.parametrize(
+    ("language", "typed", "minor"),
+    [
+        ("de", "1.234,50", 123450),
+        ("de", "1234,5 €", 123450),
+        ("de", "79.00", 7900),
+        ("de", "1.234", 123400),
+        ("en", "1,234.50", 123450),
+        ("fr", "1\N{NARROW NO-BREAK SPACE}234,50", 123450),
+        ("fr", "1 234,50 €", 123450),
+    ],
+)
+def test_an_amount_is_typed_as_in_the_language(language, typed, minor):
+    with translation.override(language):
+        assert parse_money(typed, "EUR", maximum_minor=10**9) == minor
+
+
+@pytest.mark.parametrize(
+    ("language", "typed"), [("en", "79,50"), ("de", "1,234.50"), ("de", "1.23.4")]
+)
+def test_marks_of_another_language_are_not_guessed_at(language, typed):
+    with translation.override(language), pytest.raises(ValueError, match="€"):
+        parse_money(typed, "EUR", maximum_minor=10**9)
