@@ -10,6 +10,7 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 DJANGO_SETTINGS_MODULE=config.settin
 COPY --from=packages /venv /venv
 WORKDIR /app
 COPY manage.py ./
+COPY api api
 COPY config config
 COPY marketplace marketplace
 COPY notifications notifications
@@ -22,6 +23,4 @@ COPY templates templates
 RUN DEMO=1 python manage.py collectstatic --no-input --verbosity 0 && rm /tmp/secret_key
 USER app
 EXPOSE 8000
-CMD ["gunicorn", "config.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
-     "--workers", "2", "--threads", "4", "--worker-tmp-dir", "/dev/shm", "--no-control-socket", \
-     "--limit-request-line", "8190", "--access-logfile", "-"]
+CMD ["gunicorn", "--config", "python:config.gunicorn", "--bind", "0.0.0.0:8000"]

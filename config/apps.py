@@ -1,4 +1,4 @@
-"""Makes the project itself an app, for its commands."""
+"""Makes the project itself an app, for its commands, its own table and the watch over its tasks."""
 
 from django.apps import AppConfig
 
@@ -10,5 +10,9 @@ class ConfigConfig(AppConfig):
     verbose_name = "Project"
 
     def ready(self) -> None:
-        """Have the texts of every language at hand, whatever it is that starts."""
+        """Have the texts of every language at hand and tasks watched, whatever starts."""
         translations.compile_what_is_newer()
+
+        from config import watch  # its table needs the apps to be there
+
+        watch.start()

@@ -5,8 +5,10 @@ left behind, so nothing here stores results or schedules work for later.
 """
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -14,26 +16,36 @@ app = Celery("resolution-center")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
+HOUR, DAY = 3600, 24 * 3600
 
-def beat_schedule(sweep_seconds: float) -> dict[str, dict[str, object]]:
-    """What beat sends, and how often. A sweep that finds no worker in time is dropped."""
+
+def beat_schedule(sweep_seconds: float) -> dict[str, dict[str, Any]]:
+    """What beat sends, and how often. A sweep that finds no worker in time is dropped.
+
+    What runs by the hour or the day does so at a time of the clock: beat counts intervals from its
+    own start, and one that is started anew each day would never come to what is done once a day.
+    """
+    by_the_clock: dict[float, crontab] = {
+        HOUR: crontab(minute="23"),
+        DAY: crontab(hour="3", minute="11"),
+    }
     every = {
         "resolution.tasks.sweep_cases": sweep_seconds,
         "resolution.tasks.sweep_refunds": sweep_seconds,
         "resolution.tasks.deliver": sweep_seconds,
-        "resolution.tasks.sweep_uploads": 3600,
-        "api.tasks.sweep_answers": 3600,
+        "resolution.tasks.sweep_uploads": HOUR,
+        "api.tasks.sweep_answers": HOUR,
         "api.tasks.deliver_webhooks": sweep_seconds,
-        "api.tasks.sweep_webhooks": 24 * 3600,
+        "api.tasks.sweep_webhooks": DAY,
         "payments.tasks.handle_events": sweep_seconds,
-        "payments.tasks.reconcile_in_flight": 3600,
-        "payments.tasks.reconcile_recent": 24 * 3600,
-        "payments.tasks.prune_events": 24 * 3600,
+        "payments.tasks.reconcile_in_flight": HOUR,
+        "payments.tasks.reconcile_recent": DAY,
+        "payments.tasks.prune_events": DAY,
     }
     return {
         task: {
             "task": task,
-            "schedule": seconds,
+            "schedule": by_the_clock.get(seconds, seconds),
             "options": {"expires": seconds, "queue": "sweeps"},
         }
         for task, seconds in every.items()

@@ -273,10 +273,8 @@ def _start_all(demo: Demo) -> None:
             raise DemoFailed("The demo's data could not be loaded. Start over: make demo-reset")
 
     demo.start(
-        *("web", python, "-m", "gunicorn", "config.wsgi", "--bind", f"{demo.host}:{demo.port}"),
-        *("--worker-class", "gthread", "--workers", "2", "--threads", "4"),
-        *("--graceful-timeout", "5", "--access-logfile", "-", "--no-control-socket"),
-        *("--limit-request-line", "8190"),  # 250 ids of files in an address of the API
+        *("web", python, "-m", "gunicorn", "--config", "python:config.gunicorn"),
+        *("--bind", f"{demo.host}:{demo.port}", "--graceful-timeout", "5"),
         environment=environment,
     )
     celery = [python, "-m", "celery", "-A", "config"]

@@ -112,6 +112,11 @@ if any(len(secret) < 24 for secret in INGEST_SECRETS):
 # The API: how much one token may ask for. A demo is for trying things out, by scripts too.
 API_REQUESTS_A_MINUTE = env.whole("API_REQUESTS_A_MINUTE", 10_000 if DEMO else 600, least=1)
 
+# Who may read /metrics: nobody until there is a token, but in a demo everybody.
+METRICS_TOKENS = env.names("METRICS_TOKEN", [])
+if any(len(token) < 24 for token in METRICS_TOKENS):
+    raise ImproperlyConfigured("METRICS_TOKEN must have at least 24 characters.")
+
 # Where it is reached
 
 SITE_URL = env.url("SITE_URL", "http://localhost:8000" if not SECURE else None)
@@ -228,6 +233,7 @@ INSTALLED_APPS = [
     "config",
 ]
 MIDDLEWARE = [
+    "config.middleware.watch",
     "api.errors.in_whops_shape",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.refuse_nul",
@@ -303,7 +309,7 @@ LANGUAGE_COOKIE_HTTPONLY = True
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "resolution.views.login.refused_form"
 SECURE_SSL_REDIRECT = SECURE
-SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 2 * 365 * 24 * 60 * 60 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE
 SECURE_HSTS_PRELOAD = SECURE
@@ -390,7 +396,10 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO").upper()},
     "loggers": {
         "django": {"handlers": [], "level": "INFO"},
+        # Names addresses, and what they hold; the line of the request itself does not.
+        "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "propagate": True},
+        "gunicorn.access": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

@@ -6,12 +6,14 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 
 from api.urls import api
-from config import mailbox, views
+from config import mailbox, metrics, views
 
+handler500 = views.broken
 urlpatterns = [
     path("", views.home, name="home"),
     path("livez", views.livez, name="livez"),
     path("readyz", views.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("login/", views.LogIn.as_view(), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path(

@@ -18,6 +18,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
+from django.template import loader
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -116,6 +117,12 @@ def own_place(user: User) -> str:
     if TeamMember.objects.filter(user=user).exists():
         return DASHBOARD
     return HUB
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    """The page for an error of ours: without anything that may be broken itself."""
+    shown = {"reference": request.META.get("REQUEST_ID", "")}
+    return HttpResponse(loader.get_template("500.html").render(shown), status=500)
 
 
 @require_safe

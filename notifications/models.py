@@ -66,6 +66,9 @@ class Notification(models.Model):
                 condition=models.Q(state__in=["pending", "sending"]),
                 name="notification_to_send",
             ),
+            models.Index(
+                fields=["id"], condition=models.Q(state="dead"), name="notification_given_up"
+            ),
             models.Index(fields=["recipient", "-id"], name="notification_of_person"),
             models.Index(
                 fields=["recipient", "thread", "id"],

@@ -21,7 +21,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 
-from marketplace import clock
+from marketplace import clock, trail
 from marketplace.failpoints import failpoint
 from payments.gateways import (
     Declined,
@@ -164,6 +164,7 @@ def send(refund_id: int) -> Refund | None:
     refund = _claim(refund_id)
     if refund is None:
         return None
+    trail.note(refund=refund.public_id, payment=refund.payment.public_id)
     failpoint("refund.claimed")
     token, doubted = refund.lease_token, refund.in_doubt_since is not None
     gateway = gateway_for(refund.payment.processor)

@@ -20,7 +20,7 @@ from django.db.models import prefetch_related_objects
 from django.db.models.base import ModelState
 from psycopg.types.json import Jsonb
 
-from marketplace import clock
+from marketplace import clock, trail
 from marketplace.doorbell import ring
 from marketplace.failpoints import failpoint
 from marketplace.models import Membership, TeamMember, User
@@ -196,6 +196,7 @@ def take_step(
         if not locked:
             raise StepRefused("There is no such case.")
         fresh = locked[0]
+        trail.note(case=fresh.public_id)
         sent = fresh.events.filter(form_key=form_key).first() if form_key else None
         if sent and is_repeat(fresh, step, message, form_key, actor):
             return sent

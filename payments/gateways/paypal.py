@@ -23,6 +23,7 @@ import paypalrestsdk
 import requests
 from paypalrestsdk import exceptions as sdk_errors
 
+from marketplace import tally
 from payments.gateways import (
     BankState,
     Charge,
@@ -136,6 +137,8 @@ class Transport(paypalrestsdk.Api):
         except sdk_errors.ConnectionError as error:
             status, headers = error.response.status_code, error.response.headers
             refused = status in (400, 401, 403)
+            if refused:
+                tally.add("provider_refusals", provider="paypal")
             raise Unavailable(
                 "PayPal does not accept our credentials." if refused else "PayPal gives no token.",
                 retry_after(headers),
@@ -497,6 +500,7 @@ def _verdict(error: Exception) -> GatewayError:
     if status == 429:
         return Unavailable("PayPal asks us to slow down.", wait)
     if status in (401, 403):
+        tally.add("provider_refusals", provider="paypal")
         return Unavailable("PayPal does not accept our credentials.", wait, alert=True)
     if 300 <= status < 400:
         return Unavailable("PayPal's address has moved.", wait, alert=True)

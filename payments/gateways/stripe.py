@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 import stripe
 from stripe.params import DisputeListParams, RefundCreateParams, RefundListParams
 
+from marketplace import tally
 from payments.gateways import (
     BankState,
     Charge,
@@ -262,6 +263,7 @@ def _verdict(error: stripe.StripeError) -> GatewayError:
     if isinstance(error, stripe.RateLimitError):
         return Unavailable("Stripe asks us to slow down.", wait)
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
+        tally.add("provider_refusals", provider="stripe")
         return Unavailable("Stripe does not accept our key.", wait, alert=True)
     if isinstance(error, stripe.IdempotencyError):
         return Unknown("Stripe knows this key with other terms.", wait, alert=True)

@@ -51,6 +51,8 @@ GET  livez                            | ok   ok   ok   ok   ok   ok   ok   ok   
 POST livez                            | 405  405  405  405  405  405  405  405  405  405  405
 GET  readyz                           | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 POST readyz                           | 405  405  405  405  405  405  405  405  405  405  405
+GET  metrics                          | 404  404  404  404  404  404  404  404  404  404  404
+POST metrics                          | 405  405  405  405  405  405  405  405  405  405  405
 GET  login                            | ok   back back back back back back back back back back
 POST login                            | ok   ok   ok   ok   ok   ok   ok   ok   ok   ok   ok
 GET  logout                           | 405  405  405  405  405  405  405  405  405  405  405
@@ -745,7 +747,8 @@ def _answer(
     client.force_login(user)
     got = client.generic(method, address)
     text = re.sub(r'(csrfmiddlewaretoken" value=)"\w+"', r"\1", got.content.decode())
-    told = {k: v for k, v in got.headers.items() if k not in ("Expires", "Content-Length")}
+    its_own = ("Expires", "Content-Length", "X-Request-ID")
+    told = {k: v for k, v in got.headers.items() if k not in its_own}
     return got.status_code, text.replace(f"/{number}/", "/ID/"), told
 
 
