@@ -2,24 +2,26 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 
-from marketplace.models import User
+if TYPE_CHECKING:  # amounts are written where there is no database, too: in the sandbox
+    from marketplace.models import User
 
 PROGRAMS = ("/api/v1/", "/webhooks/")
 """Where programs ask: the answers are in English whoever the program works for."""
 
 
-def language_of(user: User) -> str:
+def language_of(user: "User") -> str:
     """The person's language, or the usual one while nothing is known of it."""
     return user.language if user.language in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
 
 
-def speaking_to(user: User) -> AbstractContextManager[None]:
+def speaking_to(user: "User") -> AbstractContextManager[None]:
     """Whatever is put into words inside is in the person's language."""
     return translation.override(language_of(user))
 
