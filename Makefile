@@ -88,6 +88,7 @@ lint: $(TOOLS)
 
 # What a production start has to be given, with made-up values.
 PRODUCTION := SECRET_KEY=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR_+ \
+	SEALING_KEY=0123456789abcdefghijklmnopqrstuvwxyz \
 	SITE_URL=https://resolution.example DATABASE_URL=postgres://app@localhost/resolution \
 	REDIS_URL=redis://localhost EMAIL_URL=smtp+tls://mail.resolution.example \
 	STRIPE_API_KEY=sk_live_0 STRIPE_WEBHOOK_SECRET=whsec_0 \

@@ -46,6 +46,14 @@ else:
     SECRET_KEY = env.text("SECRET_KEY", hint="make one up, or set DEMO=1 for a demo")
 SECRET_KEY_FALLBACKS = env.names("SECRET_KEY_FALLBACKS", [])
 
+# Seals secrets that the database has to hold (marketplace/sealed.py): the first seals, all open.
+if not SECURE and not env.has("SEALING_KEY"):
+    SEALING_KEYS = [kept_secret(VAR_DIR / "sealing_key")]
+else:
+    SEALING_KEYS = env.text("SEALING_KEY", hint="make one up, and keep it").split(",")
+if any(len(key.strip()) < 32 for key in SEALING_KEYS):
+    raise ImproperlyConfigured("SEALING_KEY must have at least 32 characters.")
+
 # The product
 
 PLATFORM_NAME = env.text("PLATFORM_NAME", "Whop")

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from marketplace.models import Company
 from marketplace.public_ids import PublicIdField, new_public_id
+from marketplace.sealed import SealedField
 
 
 def new_secret() -> str:
@@ -26,7 +27,7 @@ def new_secret() -> str:
 class WebhookEndpoint(models.Model):
     """An address of a company's that is told of its cases and refunds.
 
-    The secret signs every delivery, so it is kept as it is; people see it once. `failing_since` is
+    The secret signs every delivery, so it is kept, sealed; people see it once. `failing_since` is
     the first failure after the last success. After three days of nothing but failures we disable
     the endpoint and say so in `disabled_reason`; one that its owner turned off has no reason.
     """
@@ -40,7 +41,7 @@ class WebhookEndpoint(models.Model):
         Company, on_delete=models.CASCADE, related_name="webhooks", db_index=False
     )
     url = models.CharField(max_length=2000)
-    secret = models.CharField(max_length=80, default=new_secret, editable=False)
+    secret = SealedField(default=new_secret, editable=False)
     events: "ArrayField[Sequence[str], list[str]]" = ArrayField(models.CharField(max_length=60))
     api_version_date = models.CharField(max_length=20, blank=True)
     enabled = models.BooleanField(default=True)

@@ -41,6 +41,7 @@ os.environ |= {
     "DEMO": "0",
     "DEBUG": "0",
     "SECRET_KEY": "known to everyone who reads the tests",
+    "SEALING_KEY": "the tests seal with what everyone can read",
     "SITE_URL": "https://testserver",
     "EMAIL_URL": "smtp://localhost:1",
     "STRIPE_API_KEY": "sk_test_tests",

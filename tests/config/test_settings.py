@@ -14,6 +14,7 @@ from config.env import Env, environment
 HERE = Path(__file__).resolve().parent.parent.parent
 ENOUGH = {
     "SECRET_KEY": "x" * 60,
+    "SEALING_KEY": "y" * 40,
     "SITE_URL": "https://resolution.example",
     "EMAIL_URL": "smtp://mail.resolution.example",
     "DATABASE_URL": "postgres://app@localhost/resolution",
@@ -38,7 +39,14 @@ def start(**variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["SECRET_KEY", "SITE_URL", "EMAIL_URL", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET"]
+    "name",
+    [
+        "SECRET_KEY",
+        "SEALING_KEY",
+        "SITE_URL",
+        "EMAIL_URL",
+        "STRIPE_API_KEY",
+    ],
 )
 def test_a_missing_setting_stops_the_start_with_a_sentence_that_names_it(name: str):
     given = {key: value for key, value in ENOUGH.items() if key != name}
