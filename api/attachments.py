@@ -16,7 +16,7 @@ from api.models import ApiToken, FileUpload
 from api.shapes import AttachmentOut
 from resolution.evidence import STORAGE_ERRORS, unsent_of
 from resolution.models import Attachment
-from resolution.views.files import send
+from resolution.views.files import can_be_had, send
 
 router = Router(tags=["Files"])
 signer = signing.TimestampSigner(salt="api.attachments")
@@ -90,7 +90,7 @@ BYTES = {"200": {"description": "The bytes of the file.", "content": {"*/*": {}}
 @router.get(
     "/attachments/{attachment_id}",
     auth=None,
-    response={400: ErrorOut, 404: ErrorOut, 503: ErrorOut},
+    response=dict.fromkeys((400, 404, 409, 410, 503), ErrorOut),
     operation_id="download_attachment",
     openapi_extra={"responses": BYTES},
 )
@@ -103,6 +103,10 @@ def download(request: HttpRequest, attachment_id: str, signature: str = "") -> F
     attachment = _find(attachment_id, signature)
     if attachment is None:
         raise not_found("file")
+    if attachment.state == Attachment.State.CHECKING and attachment.event:
+        raise ApiError(409, "file_not_ready", "This file is being checked for viruses.")
+    if not can_be_had(attachment):
+        raise ApiError(410, "file_removed", "The bytes of this file were removed.")
     try:
         return send(attachment, shown=attachment.kind == Attachment.Kind.IMAGE)
     except STORAGE_ERRORS as reason:

@@ -24,6 +24,7 @@ from api.models import FileUpload
 from api.paging import Order, PageInfo, Window, page_of
 from api.shapes import timestamp
 from resolution import evidence
+from resolution.models import Attachment
 from resolution.templatetags.rc import filesize
 
 router = Router(tags=["Files"])
@@ -105,12 +106,22 @@ def file_out(upload: FileUpload, caller: Caller) -> FileOut:
     return FileOut(
         id=upload.public_id,
         filename=attachment.filename if attachment else upload.filename,
-        upload_status=STATUSES[upload.state],
+        upload_status=_status_of(upload),
         content_type=attachment.content_type if attachment else None,
         size=attachment.size if attachment else None,
         url=shown.url if shown else None,
         created_at=timestamp(upload.created_at),
     )
+
+
+def _status_of(upload: FileUpload) -> StatusName:
+    """A file that is being checked for viruses is not ready; one that has one has failed."""
+    state = upload.attachment.state if upload.attachment else ""
+    if state == Attachment.State.CHECKING:
+        return "processing"
+    if state == Attachment.State.INFECTED:
+        return "failed"
+    return STATUSES[upload.state]
 
 
 @router.post(

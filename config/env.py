@@ -104,6 +104,23 @@ class Env:
             raise ImproperlyConfigured(f"{name} must be an address like redis://host:6379/0.")
         return value
 
+    def socket(self, name: str, port: int) -> tuple[str, int] | str | None:
+        """A host and port of `tcp://host:port`, the path of `unix:///path`, or None when unset."""
+        value = self.text(name, "")
+        if not value:
+            return None
+        try:
+            parts = urlsplit(value)
+            if parts.scheme == "tcp" and parts.hostname and parts.path in ("", "/"):
+                return parts.hostname, parts.port or port
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme == "unix" and parts.path.startswith("/") and not parts.netloc:
+            return parts.path
+        raise ImproperlyConfigured(
+            f"{name} must be an address like tcp://host:{port} or unix:///run/a.socket."
+        )
+
     def database(self, name: str) -> dict[str, Any]:
         """Django's description of the PostgreSQL database at an address.
 

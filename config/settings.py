@@ -66,6 +66,10 @@ MAX_INFO_REQUESTS = env.whole("MAX_INFO_REQUESTS", 3)
 MAX_FILES = env.whole("MAX_FILES", 3)
 MAX_FILE_BYTES = env.whole("MAX_FILE_BYTES", 25 * 2**20, least=1)
 MAX_UNSENT_FILES = env.whole("MAX_UNSENT_FILES", 20, least=3)  # of one person, in a day
+# Who looks for viruses in files. Without one they are passed on as soon as they are taken.
+CLAMD = env.socket("CLAMD_URL", 3310)
+# How long files are kept once their case is closed, 0 for ever. Banks ask for up to 540 days.
+EVIDENCE_KEPT_DAYS = env.whole("EVIDENCE_KEPT_DAYS", 540)
 DRAFT_DAYS = env.whole("DRAFT_DAYS", 30, least=1)  # how long a text that was not sent is kept
 # Whole units by currency; sums in a currency that is not named here are over every limit.
 SUPPORT_ACCEPT_LIMIT = env.amounts("SUPPORT_ACCEPT_LIMIT", "USD 50, EUR 50, GBP 40, JPY 7500")

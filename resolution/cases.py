@@ -53,7 +53,7 @@ BATCH = 1000
 MONEY_BACK = ("auto_refund", "accept")
 BY_STAFF = ("decide", "decide_final", "decide_final_alone")
 AFTER_FAILURE = ("retry_refund", "credit_instead", "mark_paid")
-NOT_A_CHANGE = ("comment", "note", "propose", "decline_proposal")
+NOT_A_CHANGE = ("comment", "note", "propose", "decline_proposal", "refuse_file", "remove_files")
 
 
 class StepRefused(Exception):
@@ -364,6 +364,7 @@ def _run(
     if act.ends_membership:
         _end_membership(taken, now)
     event.data = _facts_of(taken, moved=ticking != Clock.KEEP or case.due_at != due_before)
+    event.seal_words()
     event.hash = case.last_hash = event.digest(case.public_id, files)
     return taken
 
@@ -636,10 +637,13 @@ def _attach(taken: _Taken) -> None:
     """Bind the actor's own unsent files to the message, each at its place."""
     for position, attachment in enumerate(taken.files):
         bound = Attachment.objects.filter(
-            pk=attachment.pk, event=None, uploader=taken.act.actor.user
+            pk=attachment.pk,
+            event=None,
+            uploader=taken.act.actor.user,
+            state__in=(Attachment.State.CHECKING, Attachment.State.READY),
         ).update(event=taken.event, position=position)
         if not bound:
-            raise StepRefused("One of the files was already sent. Add it again.")
+            raise StepRefused("One of the files can’t be sent any more. Add it again.")
 
 
 def _messages(batch: Sequence[_Taken]) -> list[tuple[str, int, str, str, str]]:

@@ -24,9 +24,11 @@ from django.conf import settings
 from django.core.files.base import ContentFile, File
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.utils import timezone
 from PIL import Image, ImageOps
 
 from marketplace import clock
+from marketplace.doorbell import ring
 from marketplace.models import User
 from resolution.models import Attachment, storage_name
 from resolution.templatetags.rc import filesize
@@ -36,6 +38,7 @@ log = logging.getLogger(__name__)
 KEPT_UNSENT = timedelta(days=1)
 # A form takes no upload that the sweep may remove before the form is through.
 TAKEN_UNTIL = KEPT_UNSENT - timedelta(hours=1)
+CAN_BE_SENT = (Attachment.State.CHECKING, Attachment.State.READY)
 BATCH = 500
 MAX_PIXELS = 40_000_000
 MAX_MOVING_PIXELS = 100_000_000  # all frames of a moving picture together
@@ -326,6 +329,11 @@ def _store(content: File, found: Format, name: str, uploader: User) -> Attachmen
         sha256=digest.hexdigest(),
     )
     attachment.file.name = storage_name(attachment, name)
+    attachment.make_seal()
+    if settings.CLAMD:
+        # Until its bytes are stored there is nothing to scan.
+        attachment.state = Attachment.State.CHECKING
+        attachment.scan_at = timezone.now() + timedelta(minutes=10)
     with transaction.atomic():
         _check_unsent(uploader)
         attachment.save(force_insert=True)
@@ -339,6 +347,10 @@ def _store(content: File, found: Format, name: str, uploader: User) -> Attachmen
     if stored_as != attachment.file.name:
         attachment.file.name = stored_as
         attachment.save(update_fields=["file"])
+    if attachment.state == Attachment.State.CHECKING:
+        attachment.scan_at = timezone.now()
+        attachment.save(update_fields=["scan_at"])
+        ring("resolution.tasks.scan_files")
     return attachment
 
 
@@ -369,9 +381,18 @@ def unsent_of(user: User, public_ids: Sequence[str]) -> list[Attachment]:
     ids = list(dict.fromkeys(i for i in public_ids if PUBLIC_ID.fullmatch(i)))
     since = clock.now() - TAKEN_UNTIL
     found = Attachment.objects.filter(
-        uploader=user, event=None, public_id__in=ids, created_at__gt=since
+        uploader=user, event=None, public_id__in=ids, created_at__gt=since, state__in=CAN_BE_SENT
     )
     return sorted(found, key=lambda attachment: ids.index(attachment.public_id))
+
+
+def infected_of(user: User, public_ids: Sequence[str]) -> list[str]:
+    """The names of the user's own unsent uploads in which the virus scanner has found something."""
+    ids = [i for i in public_ids if PUBLIC_ID.fullmatch(i)]
+    found = Attachment.objects.filter(
+        uploader=user, event=None, public_id__in=ids, state=Attachment.State.INFECTED
+    )
+    return list(found.order_by("pk").values_list("filename", flat=True))
 
 
 def discard(user: User, public_id: str) -> None:

@@ -587,6 +587,16 @@ class Lifecycle(models.Model):
     def comment(self, act: Act) -> None:
         """Anybody of the case adds a message; it answers no question and moves no clock."""
 
+    @transition(field=state, source=ANYWHERE, target=None, permission=by(SYSTEM),
+                custom=effects("Refuse a file", tells=BOTH))  # fmt: skip
+    def refuse_file(self, act: Act) -> None:
+        """The virus scanner found something in a file that was sent: it is not passed on."""
+
+    @transition(field=state, source=ANYWHERE, target=None, permission=by(SYSTEM),
+                custom=effects("Remove files"))  # fmt: skip
+    def remove_files(self, act: Act) -> None:
+        """Files are kept no longer: their time is over, or whoever sent them was erased."""
+
     @transition(field=state, source=ANYWHERE, target=None, permission=by(STAFF, when=[impartial]),
                 custom=effects("Internal note", words=REQUIRED, staff_only=True))  # fmt: skip
     def note(self, act: Act) -> None:

@@ -360,6 +360,7 @@ class _Letter:
             "reference": one_line(event.data.get("reference", "")),
             "response_days": f"{days} day{'' if days == 1 else 's'}",
             "asked_by_staff": event.state_after in IN_REVIEW,
+            "from_you": event.data.get("from") == self.side,
         }
 
     def around(self, group: str) -> mail.Around:

@@ -1,6 +1,7 @@
 """Cases, their timeline, files and drafts of messages; the creators' rules and saved replies."""
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -150,6 +151,8 @@ class Event(models.Model):
 
     `seq` counts from 1 without gaps; `hash` covers the row and the one before it, so a changed or a
     missing row shows (`manage.py verify_timeline`). Triggers refuse update, delete and truncate.
+    Of the message the hash covers `words_digest` only, which takes the `salt` too: when a person is
+    erased, message and salt can go, and all else can still be checked.
     """
 
     public_id = PublicIdField("revt_")
@@ -161,6 +164,8 @@ class Event(models.Model):
     state_before = models.CharField(max_length=16, blank=True)
     state_after = models.CharField(max_length=16)
     message = models.TextField(blank=True)
+    salt = models.CharField(max_length=32, blank=True, db_default="", default="")
+    words_digest = models.CharField(max_length=64, blank=True, db_default="", default="")
     data = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
     staff_only = models.BooleanField(default=False)
     form_key = models.UUIDField(null=True)
@@ -187,9 +192,32 @@ class Event(models.Model):
     def __str__(self) -> str:
         return self.public_id
 
+    def seal_words(self) -> None:
+        """Make the digest that stands for the message in the hash. Nothing said needs none."""
+        if self.message:
+            self.salt = secrets.token_hex(16)
+            self.words_digest = salted(self.salt, self.message)
+
+    @property
+    def was_blanked(self) -> bool:
+        """It said something once, and its words were erased."""
+        return bool(self.words_digest) and not self.message and not self.salt
+
+    @property
+    def keeps_its_words(self) -> bool:
+        """The message is the one that was written, or was erased."""
+        if not self.words_digest or self.was_blanked:
+            return True
+        return salted(self.salt, self.message) == self.words_digest
+
     def digest(self, case_public_id: str, files: Iterable["Attachment"] = ()) -> str:
-        """sha256 over the hash before and this row's canonical form, files by their own sha256."""
+        """sha256 over the hash before and this row's canonical form; words and files by digests.
+
+        Rows from before there were digests of words hold the message itself.
+        """
+        said = {"words": self.words_digest} if self.words_digest else {"message": self.message}
         row = {
+            **said,
             "id": self.public_id,
             "case": case_public_id,
             "seq": self.seq,
@@ -198,11 +226,10 @@ class Event(models.Model):
             "actor": self.actor_id,
             "before": self.state_before,
             "after": self.state_after,
-            "message": self.message,
             "data": self.data,
             "staff_only": self.staff_only,
             "at": self.created_at.isoformat(timespec="microseconds"),
-            "files": [(f.public_id, f.filename, f.sha256) for f in files],
+            "files": [f.sealed_as for f in files],
         }
         return hashlib.sha256((self.previous_hash + canonical(row)).encode()).hexdigest()
 
@@ -211,13 +238,30 @@ canonical = DjangoJSONEncoder(sort_keys=True, separators=(",", ":")).encode
 """One spelling of a row: keys in order, no spaces."""
 
 
+def salted(salt: str, text: str) -> str:
+    """sha256 of a text that cannot be guessed from it once the salt is gone."""
+    return hashlib.sha256(f"{salt}:{text}".encode()).hexdigest()
+
+
 def storage_name(attachment: "Attachment", filename: str) -> str:
     """A key that says nothing of the file's own name and cannot be guessed."""
     return f"evidence/{clock.now():%Y/%m}/{attachment.public_id}"
 
 
 class Attachment(models.Model):
-    """A file that somebody adds to a message; without an event it is uploaded but not sent yet."""
+    """A file that somebody adds to a message; without an event it is uploaded but not sent yet.
+
+    `state` says whether its bytes can be had. `seal` stands for name and content in the timeline's
+    hash, with a `salt`, so that both can be erased like words. See `resolution/custody.py`.
+    """
+
+    class State(models.TextChoices):
+        """Where the bytes are: with the virus scanner, to be had, or gone and why."""
+
+        CHECKING = "checking", "Being checked for viruses"
+        READY = "ready", "Ready"
+        INFECTED = "infected", "Refused by the virus scanner"
+        REMOVED = "removed", "Removed"
 
     class Kind(models.TextChoices):
         IMAGE = "image", "Image"
@@ -230,12 +274,25 @@ class Attachment(models.Model):
         Event, on_delete=models.PROTECT, null=True, related_name="attachments"
     )
     position = models.PositiveSmallIntegerField(null=True)
-    file = models.FileField(upload_to=storage_name, max_length=200)
+    file = models.FileField(
+        upload_to=storage_name,
+        max_length=200,
+        blank=True,
+        help_text="Empty once the bytes are gone.",
+    )
+    state = models.CharField(
+        max_length=8, choices=State.choices, default=State.READY, db_default=State.READY
+    )
+    scan_at = models.DateTimeField(
+        null=True, help_text="When the virus scanner is asked next, while it is being checked."
+    )
     filename = models.CharField(max_length=120, help_text="As the uploader named it, made safe.")
     content_type = models.CharField(max_length=40)
     kind = models.CharField(max_length=5, choices=Kind.choices)
     size = models.PositiveIntegerField(help_text="Bytes as stored.")
     sha256 = models.CharField(max_length=64)
+    salt = models.CharField(max_length=32, blank=True, db_default="", default="")
+    seal = models.CharField(max_length=64, blank=True, db_default="", default="")
     created_at = models.DateTimeField(default=clock.now)
 
     class Meta:
@@ -246,15 +303,101 @@ class Attachment(models.Model):
                 | Q(event__isnull=False, position__gte=0, position__lte=2),
                 name="attachment_at_most_three",
             ),
+            models.CheckConstraint(
+                condition=Q(state__in=("checking", "ready", "infected", "removed")),
+                name="attachment_state_is_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="checking") | Q(scan_at__isnull=False),
+                name="attachment_checked_some_day",
+            ),
         )
         indexes = (
             models.Index(
                 fields=["created_at"], condition=Q(event__isnull=True), name="attachment_unsent"
             ),
+            models.Index(
+                fields=["scan_at"], condition=Q(state="checking"), name="attachment_to_scan"
+            ),
+            models.Index(
+                fields=["id"],
+                condition=Q(state__in=("infected", "removed")) & ~Q(file=""),
+                name="attachment_to_remove",
+            ),
         )
 
     def __str__(self) -> str:
         return self.filename
+
+    def make_seal(self) -> None:
+        """Make what stands for this file in the timeline's hash."""
+        self.salt = secrets.token_hex(16)
+        self.seal = salted(self.salt, canonical([self.filename, self.sha256]))
+
+    @property
+    def sealed_as(self) -> tuple[str, ...]:
+        """What the timeline's hash holds of this file."""
+        if self.seal:
+            return (self.public_id, self.seal)
+        return (self.public_id, self.filename, self.sha256)  # from before there were seals
+
+    @property
+    def was_blanked(self) -> bool:
+        """Its name and what its content was were erased."""
+        return bool(self.seal) and not self.salt
+
+    @property
+    def keeps_its_seal(self) -> bool:
+        """Name and digest of the content are those that were sent, or were erased."""
+        if not self.seal or self.was_blanked:
+            return True
+        return salted(self.salt, canonical([self.filename, self.sha256])) == self.seal
+
+
+class Reading(models.Model):
+    """One of the staff has looked at a case, or at a file of it. Never changed, never removed."""
+
+    class What(models.TextChoices):
+        PAGE = "page", "The case"
+        FILE = "file", "A file"
+        EXPORT = "export", "An export"
+
+    reader = models.ForeignKey(User, on_delete=models.PROTECT, related_name="readings")
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="readings")
+    what = models.CharField(max_length=6, choices=What.choices)
+    detail = models.CharField(
+        max_length=40, blank=True, help_text="The file, or whom the export was for."
+    )
+    at = models.DateTimeField(default=clock.now)
+
+    if TYPE_CHECKING:
+        case_id: int
+
+    class Meta:
+        indexes = (models.Index(fields=["case", "-id"], name="reading_of_case"),)
+
+    def __str__(self) -> str:
+        return f"{self.reader} read {self.case}"
+
+
+class Erasure(models.Model):
+    """A person was erased: who they were is gone, what happened stays. Never changed or removed."""
+
+    person = models.ForeignKey(User, on_delete=models.PROTECT, related_name="erasures")
+    by = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, related_name="+", help_text="Empty: a command."
+    )
+    reason = models.TextField()
+    words_too = models.BooleanField(help_text="What they wrote was blanked as well.")
+    events = models.PositiveIntegerField(default=0, help_text="Messages that were blanked.")
+    files = models.PositiveIntegerField(default=0, help_text="Files that were removed.")
+    at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["person"], name="erasure_once"),)
+
+    def __str__(self) -> str:
+        return f"Erasure of {self.person.public_id}"
 
 
 class Draft(models.Model):

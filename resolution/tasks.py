@@ -4,7 +4,7 @@ from celery import shared_task
 
 from notifications import outbox
 from payments import refunds
-from resolution import announcements, drafts, evidence, messages, reminders, sweeps
+from resolution import announcements, custody, drafts, evidence, messages, reminders, sweeps
 from resolution.models import Case
 
 
@@ -58,7 +58,28 @@ def sweep_refunds() -> None:
 
 
 @shared_task
+def scan_files() -> None:
+    """Have the files in quarantine scanned for viruses."""
+    custody.scan_waiting()
+
+
+@shared_task
+def remove_bytes() -> None:
+    """Remove the bytes of files that are refused or kept no longer."""
+    custody.remove_bytes()
+
+
+@shared_task
 def sweep_uploads() -> None:
-    """Remove the files and the texts that were never sent."""
+    """Remove the files and the texts that were never sent, and what is left of removed files."""
     evidence.remove_unsent()
     drafts.remove_old()
+    custody.remove_bytes()
+    custody.tell_of_long_waits()
+
+
+@shared_task
+def keep_files() -> None:
+    """Remove the files whose time is over, and compare those that are kept with their rows."""
+    custody.remove_old()
+    custody.compare_storage()

@@ -20,6 +20,8 @@ from django.http import Http404
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from marketplace import clock
 from marketplace.models import User
@@ -43,6 +45,7 @@ class FileRow:
     size: int
     href: str = ""
     note: str = ""
+    problem: str = ""
     thumb: str = ""
     upload: str = ""
     remove_name: str = ""
@@ -133,7 +136,7 @@ def part_of(case: Case, reader: str, *, before: str = "", alone: bool = False) -
 
 def _with_files(events: QuerySet[Event]) -> QuerySet[Event]:
     rows = Attachment.objects.filter(event=OuterRef("pk")).order_by("position")
-    columns = ("public_id", "filename", "kind", "size")
+    columns = ("public_id", "filename", "kind", "size", "state")
     return events.annotate(
         read_files=ArraySubquery(rows.values(row=JSONObject(**{name: name for name in columns})))
     )
@@ -246,12 +249,24 @@ def _latest_in_sql(actor: Actor) -> tuple[str, Sequence[Any]]:
 
 
 def file_row(attachment: Attachment) -> FileRow:
-    return FileRow(
-        name=attachment.filename,
-        kind=attachment.kind,
-        size=attachment.size,
-        href=reverse("attachment", args=[attachment.public_id]),
+    return _row(
+        attachment.public_id,
+        attachment.filename,
+        attachment.kind,
+        attachment.size,
+        attachment.state,
     )
+
+
+def _row(public_id: str, filename: str, kind: str, size: int, state: str) -> FileRow:
+    """A file that can be had leads to its bytes; one that cannot says why."""
+    if state == Attachment.State.READY:
+        return FileRow(filename, kind, size, reverse("attachment", args=[public_id]))
+    if state == Attachment.State.CHECKING:
+        return FileRow(filename, kind, size, note=_("being checked for viruses"))
+    if state == Attachment.State.INFECTED:
+        return FileRow(filename, kind, size, problem=_("removed, a virus was found in it"))
+    return FileRow(filename, kind, size, note=_("removed"))
 
 
 def files_of(event: Event) -> list[FileRow]:
@@ -259,15 +274,7 @@ def files_of(event: Event) -> list[FileRow]:
     read: list[dict[str, Any]] | None = getattr(event, "read_files", None)
     if read is None:
         return [file_row(a) for a in sorted(event.attachments.all(), key=_place)]
-    return [
-        FileRow(
-            row["filename"],
-            row["kind"],
-            row["size"],
-            reverse("attachment", args=[row["public_id"]]),
-        )
-        for row in read
-    ]
+    return [_row(**row) for row in read]
 
 
 def entries(case: Case, events: Iterable[Event], reader: str) -> list[Entry]:
@@ -619,6 +626,34 @@ class _Told:
         return self._status(
             "The case goes on.", f" The bank ruled for {self.creator}.", icon="flag"
         )
+
+    def _refuse_file(self) -> Entry:
+        whose = self.data.get("from")
+        yours = whose == self.reader
+        text = _("Our virus scanner found something in it, so nobody else gets it.")
+        if yours:
+            text += " " + _("If it matters, send a fresh copy or a screenshot.")
+        elif self.reader == STAFF:
+            text += " " + _("Found: %(what)s.") % {"what": self.data.get("found", "")}
+        name = {BUYER: self.case.buyer.first_name, CREATOR: self.case.company.name}.get(
+            Party(whose), platform()
+        )
+        title = _("A file of yours was removed.")
+        if not yours:
+            title = _("A file from %(name)s was removed.") % {"name": name}
+        return self._status(title, f" {text}", icon="alert")
+
+    def _remove_files(self) -> Entry:
+        many = len(self.data.get("files", ()))
+        title = ngettext("A file was removed.", "%(many)s files were removed.", many) % {
+            "many": many
+        }
+        text = {
+            "kept_long_enough": _("Files are kept for %(days)s days after a case is closed."),
+            "erased": _("Whoever sent them is no longer known here."),
+        }.get(self.data.get("why", ""), "")
+        days = self.data.get("days", settings.EVIDENCE_KEPT_DAYS)
+        return self._status(title, " " + text % {"days": days} if text else "", icon="file")
 
     def _comment(self) -> Entry:
         return self._said()

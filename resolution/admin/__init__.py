@@ -7,4 +7,5 @@ Nothing is edited here: every act goes through `resolution.cases`.
 """
 
 from resolution.admin import cases as cases
+from resolution.admin import readings as readings
 from resolution.admin import rules as rules

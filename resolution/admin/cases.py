@@ -22,7 +22,7 @@ from marketplace.admin import ReadOnlyAdmin
 from marketplace.doorbell import ring
 from marketplace.models import User
 from payments import refunds
-from resolution import timeline, words
+from resolution import readings, timeline, words
 from resolution.actors import as_staff
 from resolution.admin import deciding, decision_page, listing, money, queue, record
 from resolution.admin.desk import ACTS, Desk
@@ -33,7 +33,7 @@ from resolution.forms.decisions import (
     CaseForm,
     DecideForm,
 )
-from resolution.models import Case
+from resolution.models import Case, Reading
 from resolution.terms import Party
 
 STAFF = Party.STAFF
@@ -244,6 +244,7 @@ class CaseAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         case = desk.case
         context = decision_page.context(desk, form)
+        readings.note(desk.user, case, Reading.What.PAGE)
         return self._respond(
             request,
             "case.html",

@@ -13,6 +13,7 @@ from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
 
 from marketplace.models import User
 from resolution import drafts, evidence
@@ -219,7 +220,17 @@ class WithFiles(forms.Form):
             evidence.discard(self.user, removed)
         asked = dict.fromkeys(i for i in named if i != removed)
         kept = evidence.unsent_of(self.user, list(asked))
-        missing = len(asked) - len(kept)
+        infected = evidence.infected_of(self.user, list(asked)) if len(kept) < len(asked) else []
+        for name in infected:
+            self.add_error(
+                "files",
+                _(
+                    "“%(name)s” can’t be sent: our virus scanner found something in it. "
+                    "A fresh copy or a screenshot may do."
+                )
+                % {"name": name},
+            )
+        missing = len(asked) - len(kept) - len(infected)
         if missing and not self._already_sent(list(asked), missing):
             self.add_error("files", "A file from before is no longer here. Add it again.")
         if len(kept) > settings.MAX_FILES:

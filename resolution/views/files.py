@@ -14,10 +14,11 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
 from marketplace.models import User
+from resolution import readings
 from resolution.actors import as_buyer, as_creator, as_staff
 from resolution.evidence import PUBLIC_ID, STORAGE_ERRORS
 from resolution.forms.messages import WithFiles
-from resolution.models import Attachment, Case
+from resolution.models import Attachment, Case, Reading
 from resolution.views.case_page import about_files
 from resolution.views.login import needs_login
 
@@ -30,18 +31,33 @@ def download(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """Send the bytes of an attachment, to be saved; a picture with `?inline=1` to be looked at.
 
     Pictures are drawn anew when they are taken, so they may be shown; PDFs and videos never are.
-    Answers 503 when the storage does not have or give the bytes.
+    Answers 409 while a file is being checked for viruses, 410 when its bytes were removed, and 503
+    when the storage does not have or give them.
     """
     user = request.user
-    attachment = _find(user, public_id) if isinstance(user, User) else None
-    if attachment is None:
-        raise Http404
+    assert isinstance(user, User), "a login is needed first"
+    attachment, works_here = _find(user, public_id)
+    if works_here and attachment.event:
+        readings.note(user, attachment.event.case, Reading.What.FILE, attachment.public_id)
+    if not can_be_had(attachment):
+        checking = attachment.state == Attachment.State.CHECKING
+        context = {"file": attachment, "checking": checking}
+        return render(request, "rc/file_held.html", context, status=409 if checking else 410)
     shown = attachment.kind == Attachment.Kind.IMAGE and request.GET.get("inline") == "1"
     try:
         return send(attachment, shown=shown)
     except STORAGE_ERRORS:
         log.exception("the bytes of %s can’t be read", attachment.public_id)
         return render(request, "503.html", {"what": "This file can’t be opened"}, status=503)
+
+
+def can_be_had(attachment: Attachment) -> bool:
+    """The bytes are there, and checked unless only their uploader gets them.
+
+    An upload that was not sent yet is shown to nobody else.
+    """
+    unsent = attachment.event is None and attachment.state == Attachment.State.CHECKING
+    return unsent or attachment.state == Attachment.State.READY
 
 
 def send(attachment: Attachment, *, shown: bool) -> FileResponse:
@@ -87,22 +103,27 @@ def upload(request: HttpRequest) -> HttpResponseBase:
     return trigger_client_event(response, "said", {"text": text if many else "No files added."})
 
 
-def _find(user: User, public_id: str) -> Attachment | None:
-    """The file, if this person may see it: in a message by their case, before that by uploader."""
+def _find(user: User, public_id: str) -> tuple[Attachment, bool]:
+    """The file, if this person may see it, and whether it is as one of the staff.
+
+    In a message it is for who may see the case; before that, for its uploader.
+    """
     if not PUBLIC_ID.fullmatch(public_id):
-        return None
+        raise Http404
     files = Attachment.objects.select_related("event__case")
     attachment = files.filter(public_id=public_id).first()
     if attachment is None:
-        return None
+        raise Http404
     event = attachment.event
     if event is None:
-        return attachment if attachment.uploader_id == user.pk else None
+        if attachment.uploader_id != user.pk:
+            raise Http404
+        return attachment, False
     if _works_on(user, event.case):
-        return attachment
+        return attachment, True
     if event.staff_only or not _is_party_to(user, event.case):
-        return None
-    return attachment
+        raise Http404
+    return attachment, False
 
 
 def _works_on(user: User, case: Case) -> bool:

@@ -34,7 +34,7 @@ from payments.gateways import RefundAnswer
 from payments.models import CreditAdjustment, Discrepancy, ProviderEvent, Refund
 from resolution import cases, messages, sweeps
 from resolution.actors import as_buyer, as_staff
-from resolution.models import Attachment, Case, Event, Rule, SavedReply
+from resolution.models import Attachment, Case, Erasure, Event, Reading, Rule, SavedReply
 from resolution.terms import Actor, Remedy, Verdict
 from tests.people import MakePayment, make_user
 
@@ -452,6 +452,8 @@ class World:
         credits.grant(self.free, 100, key="k", cause="c", note="Sorry")
         Discrepancy.objects.create(payment=self.free, kind="sums", detail="100 too much")
         ProviderEvent.objects.create(provider="stripe", event_id="evt_1", type="t", payload="{}")
+        Reading.objects.create(reader=sam, case=self.asked, what="page")
+        Erasure.objects.create(person=make_user("Gone"), reason="They asked.", words_too=True)
         with override_settings(SECOND_APPROVAL_LIMIT={}):
             self.adjustment = credits.adjust(
                 bea, "USD", 100, reason="So.", by=sam, form_key=uuid4()

@@ -154,6 +154,7 @@ def test_every_step_is_told_in_whole_sentences_to_each_side_it_concerns(
     sweeps.sweep()
     Rule.objects.all().delete()
     stopped = opened()
+    cases.take_step(stopped, "refuse_file", SYSTEM, facts={"from": "buyer", "files": ["att_1"]})
     walk(stopped, ("freeze", SYSTEM), ("resume", SYSTEM), ("withdraw", buyer))
     walk(opened(), ("freeze", SYSTEM), ("void", SYSTEM))
     silent, credited, half, whole = (opened() for _ in range(4))

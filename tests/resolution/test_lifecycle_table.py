@@ -83,6 +83,8 @@ TABLE = [
     Row("freeze", (SYSTEM,), stays(*NOT_CLOSED)),
     Row("resume", (SYSTEM,), stays(*NOT_CLOSED), {"frozen_at": clock.now()}),
     Row("comment", (BUYER, CREATOR, STAFF), stays(*NOT_CLOSED)),
+    Row("refuse_file", (SYSTEM,), stays(*NOT_CLOSED, CLOSED)),
+    Row("remove_files", (SYSTEM,), stays(*NOT_CLOSED, CLOSED)),
     Row("note", (STAFF,), stays(*NOT_CLOSED, CLOSED)),
 ]
 EVERYBODY = [

@@ -64,7 +64,7 @@ def test_a_changed_word_is_found(
     name = event(denied, 3)
     tamper("UPDATE resolution_event SET message = 'It is not.' WHERE step = 'deny'")
 
-    assert flaw_of(denied, capsys) == f"{name}: it was changed: its hash is another one."
+    assert flaw_of(denied, capsys) == f"{name}: its words are not the ones that were written."
 
 
 def test_a_missing_row_is_found(

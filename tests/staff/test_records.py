@@ -17,7 +17,7 @@ from notifications.models import Notification, Preferences
 from payments import credits as ledger
 from payments.models import Discrepancy, Payment, ProviderEvent, Refund
 from resolution import cases
-from resolution.models import Case, Event, Rule
+from resolution.models import Case, Erasure, Event, Reading, Rule
 from resolution.terms import Actor
 from tests.people import MakePayment, make_user
 from tests.staff.conftest import QUEUE, LogIn, page_of
@@ -42,7 +42,7 @@ def test_what_is_registered_is_known() -> None:
         "marketplace_user", "notifications_notification", "notifications_preferences",
         "payments_creditaccount", "payments_creditadjustment", "payments_credittransfer",
         "payments_discrepancy", "payments_payment", "payments_providerevent", "payments_refund",
-        "resolution_case", "resolution_rule",
+        "resolution_case", "resolution_erasure", "resolution_reading", "resolution_rule",
     ]  # fmt: skip
 
 
@@ -74,6 +74,8 @@ def test_every_row_can_be_looked_at(
     assert staff.user
     ledger.adjust(failed.buyer, "USD", 100, reason="So.", by=staff.user, form_key=uuid4())
     Preferences.objects.create(user=failed.buyer)
+    Reading.objects.create(reader=staff.user, case=failed, what="page")
+    Erasure.objects.create(person=staff.user, reason="They asked.", words_too=False)
     row = row_of(name)
     assert row
 

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Prefetch
 
 from resolution.lifecycle import Lifecycle
-from resolution.models import Attachment, Case, Event
+from resolution.models import Attachment, Case, Erasure, Event
 
 BATCH = 500
 ROWS = 2000
@@ -77,8 +77,15 @@ class Replay:
             return f"number {self.seq + 1} is missing before it."
         if event.previous_hash != self.hash:
             return "it does not follow the row before."
-        if event.digest(self.case.public_id, event.attachments.all()) != event.hash:
+        files = event.attachments.all()
+        if event.digest(self.case.public_id, files) != event.hash:
             return "it was changed: its hash is another one."
+        if not event.keeps_its_words:
+            return "its words are not the ones that were written."
+        if not all(file.keeps_its_seal for file in files):
+            return "one of its files is not the one that was sent."
+        if (event.was_blanked or any(file.was_blanked for file in files)) and not was_erased(event):
+            return "its words were blanked, and no erasure of whoever wrote them is on record."
         if event.state_before != self.state:
             return f"it begins as {event.state_before!r}, the row before ended as {self.state!r}."
         if not in_table(event.step, event.state_before, event.state_after):
@@ -95,6 +102,12 @@ class Replay:
         if self.state != case.state:
             return f"replayed it is {self.state!r}, the case says {case.state!r}."
         return ""
+
+
+def was_erased(event: Event) -> bool:
+    """Whoever wrote an event, or got it where it was automatic, was erased with their words."""
+    person = event.actor_id or event.case.buyer_id
+    return Erasure.objects.filter(person=person, words_too=True).exists()
 
 
 def in_table(step: str, before: str, after: str) -> bool:
