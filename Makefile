@@ -16,7 +16,7 @@ help:
 	@echo "make demo-reset   forget all that the demo holds"
 	@echo "make test         run the tests"
 	@echo "make check        format, lint, types, contracts, migrations, settings, templates, tests"
-	@echo "make torture      try to lose money: HISTORIES=2000 SEED=1 KILLS=0 WORKERS=2"
+	@echo "make torture      try to lose money: HISTORIES=2000 SEED=1 KILLS=0 WORKERS=3"
 	@echo "make bench        how fast it is, beside the least that the same work takes: SIZE=small|full"
 	@echo "make format       put the code into its form"
 	@echo "make api-fuzz     throw made-up requests at the API"

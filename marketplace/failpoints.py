@@ -1,9 +1,10 @@
-"""Named places at which a worker can be made to die, to see that nothing is lost there.
+"""Named places at which a worker can be made to die or freeze, to see that nothing is lost there.
 
 `FAILPOINTS=refund.called=0.05,event.stored=#3` kills the process, as SIGKILL does, at every
-twentieth pass of the one by chance and at the third pass of the other. Without the setting a place
-does nothing; a production start with it is refused (settings). Every death is a line of the file
-FAILPOINTS_LOG, written before it happens.
+twentieth pass of the one by chance and at the third pass of the other. `refund.called=stop` stops
+it there each time, as SIGSTOP does, until somebody lets it go on (SIGCONT). Without the setting a
+place does nothing; a production start with it is refused (settings). Every death is a line of the
+file FAILPOINTS_LOG, written before it happens.
 
 =====================  =====================================================================
 place                  where it is
@@ -31,6 +32,7 @@ import signal
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -53,25 +55,31 @@ def failpoint(name: str) -> None:
 
 
 @cache
-def armed(asked: str) -> dict[str, float | int]:
-    """What the setting asks for: by place a chance (a fraction), or the pass to die at (whole).
+def armed(asked: str) -> dict[str, float | int | Literal["stop"]]:
+    """What the setting asks for: by place a chance (a fraction), the pass to die at, or to stop.
 
     Raises ImproperlyConfigured for a place or a number that there is not.
     """
-    found: dict[str, float | int] = {}
+    found: dict[str, float | int | Literal["stop"]] = {}
     for part in filter(None, (each.strip() for each in asked.split(","))):
         name, _, when = part.partition("=")
-        if name not in PLACES or not re.fullmatch(r"#[1-9][0-9]*|0?\.[0-9]+|1", when):
+        if name not in PLACES or not re.fullmatch(r"#[1-9][0-9]*|0?\.[0-9]+|1|stop", when):
             raise ImproperlyConfigured(
                 f"FAILPOINTS must be like 'refund.called=0.05,event.stored=#3', not {part!r}."
             )
-        found[name] = int(when[1:]) if when.startswith("#") else float(when)
+        if when == "stop":
+            found[name] = "stop"
+        else:
+            found[name] = int(when[1:]) if when.startswith("#") else float(when)
     return found
 
 
-def _perhaps_die(name: str, when: float | int | None) -> None:
+def _perhaps_die(name: str, when: float | int | Literal["stop"] | None) -> None:
     _passes[name] += 1
     if when is None:
+        return
+    if when == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
         return
     by_chance = isinstance(when, float)
     if random.random() < when if by_chance else _passes[name] == when:  # noqa: S311

@@ -18,16 +18,18 @@ from resolution.terms import BOTH, SYSTEM, Act, Money, Party, Remedy, State
 
 def advance(case_ids: Sequence[int]) -> None:
     """Take whatever step of the system's is due on these cases. Safe to call at any time."""
-    cases = Case.objects.filter(pk__in=case_ids)
-    _triage([c.pk for c in cases if c.state == State.OPEN])
+    cases = list(Case.objects.filter(pk__in=case_ids))
+    if _triage([case.pk for case in cases if case.state == State.OPEN]):
+        cases = list(Case.objects.filter(pk__in=case_ids))
     now = clock.database_now()
     for step in ("escalate", "decide_unanswered", "resume_review", "finalize", "close"):
         due = []
-        for case in Case.objects.filter(pk__in=case_ids):
+        for case in cases:
             case.as_of = now
             if is_open(case, step):
                 due.append(case.pk)
-        take_step_on_all(due, step)
+        if take_step_on_all(due, step):
+            cases = list(Case.objects.filter(pk__in=case_ids))
 
 
 def sweep(limit: int = 5 * BATCH) -> int:
@@ -53,6 +55,8 @@ def sweep(limit: int = 5 * BATCH) -> int:
 
 def _triage(case_ids: Sequence[int]) -> int:
     """Refund new cases that a rule covers, and hand the others to their creators."""
+    if not case_ids:
+        return 0
     cases = Case.objects.filter(pk__in=case_ids).select_related(
         "payment", "buyer", "product", "company"
     )

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,10 @@ class SandboxClient:
 
     stripe_url: str
     paypal_url: str
+    _session: requests.Session = field(default_factory=requests.Session, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._session.trust_env = False
 
     def register(
         self,
@@ -103,9 +107,13 @@ class SandboxClient:
         """The headers that prove a body to be the provider's event."""
         return self.control("POST", f"sign/{provider}", {"body": body})
 
-    def forget_keys(self, provider: str = "") -> None:
-        """Prune the idempotency keys, of one provider or of both."""
-        self.control("DELETE", "keys", {"provider": provider})
+    def forget_keys(self, provider: str = "", holding: str = "") -> None:
+        """Prune the idempotency keys, of one provider or of both, or those that hold a word."""
+        self.control("DELETE", "keys", {"provider": provider, "holding": holding})
+
+    def at_work(self) -> bool:
+        """Whether a provider still works on a call, though perhaps nobody waits for it any more."""
+        return bool(self.control("GET", "at-work")["calls"])
 
     def end_tokens(self) -> None:
         """Let PayPal's access tokens end now."""
@@ -127,7 +135,7 @@ class SandboxClient:
 
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """One call of the control API."""
-        response = requests.request(
+        response = self._session.request(
             method, f"{self.stripe_url}/_sandbox/{path}", json=body or {}, timeout=10
         )
         assert response.status_code == 200, response.text

@@ -170,9 +170,10 @@ class Ledger:
                 key = record.pop("key")
                 self._answers[key] = Answered(**record)
             case "keys_forgotten":
-                whose = record.get("provider", "")
-                kept = [key for key in self._answers if not key.startswith(whose)]
-                self._answers = {key: self._answers[key] for key in kept}
+                whose, holding = record.get("provider", ""), record.get("holding", "")
+                for key in list(self._answers):
+                    if key.startswith(whose) and holding in key:
+                        del self._answers[key]
 
     def close(self) -> None:
         """Close the journal."""
@@ -317,10 +318,13 @@ class Ledger:
                 refund_id=refund_id,
             )
 
-    def forget_keys(self, provider: str = "") -> None:
-        """Prune the idempotency keys, as Stripe may after a day; of one provider or of both."""
+    def forget_keys(self, provider: str = "", holding: str = "") -> None:
+        """Prune the idempotency keys, as Stripe may after a day; of one provider or of both.
+
+        Only those that hold a word, if one is given.
+        """
         with self.lock:
-            self._write("keys_forgotten", provider=provider)
+            self._write("keys_forgotten", provider=provider, holding=holding)
 
     def as_witness(self, only: str = "") -> list[dict[str, Any]]:
         """Every charge, or one, with refunds and totals, to check the caller's books against."""

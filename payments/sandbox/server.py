@@ -22,7 +22,9 @@ GET /_sandbox/events               the events that were kept, signed, each once
 GET /_sandbox/authority            the certificate by which PayPal's events are checked
 POST /_sandbox/sign/PROVIDER       the headers that prove any `body` to be the provider's event
 GET /_sandbox/log                  the calls seen: method, path, key, status; DELETE empties it
-DELETE /_sandbox/keys              prunes the idempotency keys, of one `provider` or of both
+GET /_sandbox/at-work              how many calls it is working on at this moment
+DELETE /_sandbox/keys              prunes the idempotency keys, of one `provider` or of both; only
+                                   those that hold a word, if `holding` gives one
 DELETE /_sandbox/tokens            ends PayPal's access tokens
 DELETE /_sandbox/                  forgets everything
 =================================  ================================================================
@@ -75,6 +77,7 @@ class Sandbox:
         self.ledger.refund_changes = self._tell_of_refund
         self.ledger.dispute_changes = self._tell_of_dispute
         self.answered: Counter[str] = Counter()
+        self._at_work: set[object] = set()
         self._log: deque[dict[str, Any]] = deque(maxlen=LOG_LENGTH)
         self._controls: list[tuple[str, str, Callable[..., Response]]] = [
             ("GET", r"/healthz", lambda request: Response(200, {"status": "ok"})),
@@ -95,6 +98,7 @@ class Sandbox:
             ("GET", r"/_sandbox/events", self._events),
             ("GET", r"/_sandbox/log", lambda request: Response(200, {"calls": list(self._log)})),
             ("DELETE", r"/_sandbox/log", self._empty_log),
+            ("GET", r"/_sandbox/at-work", self._count_work),
             ("DELETE", r"/_sandbox/keys", self._forget_keys),
             ("DELETE", r"/_sandbox/tokens", self._end_tokens),
             ("DELETE", r"/_sandbox/", self._reset),
@@ -118,7 +122,12 @@ class Sandbox:
             routed = api.route(request)
             if routed is not None:
                 operation, act = routed
-                response, fault = self._with_faults(api, operation, act)
+                call = object()
+                self._at_work.add(call)
+                try:
+                    response, fault = self._with_faults(api, operation, act)
+                finally:
+                    self._at_work.discard(call)
                 self.answered[operation] += 1
                 self._log.append(
                     {
@@ -283,8 +292,12 @@ class Sandbox:
         return Response(200, {})
 
     def _forget_keys(self, request: Request) -> Response:
-        self.ledger.forget_keys(request.json().get("provider", ""))
+        asked = request.json()
+        self.ledger.forget_keys(asked.get("provider", ""), asked.get("holding", ""))
         return Response(200, {})
+
+    def _count_work(self, request: Request) -> Response:
+        return Response(200, {"calls": len(self._at_work)})
 
     def _end_tokens(self, request: Request) -> Response:
         self._paypal.end_tokens()

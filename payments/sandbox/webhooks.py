@@ -71,6 +71,8 @@ class Webhooks:
         self._closing = False
         self.keeps = False
         self._kept: list[tuple[float, int, str, Callable[[], Told]]] = []
+        self._http = requests.Session()
+        self._http.trust_env = False
         threading.Thread(target=self._run, daemon=True, name="webhooks").start()
 
     @property
@@ -198,7 +200,7 @@ class Webhooks:
         if not url:
             return
         try:
-            answer = requests.post(
+            answer = self._http.post(
                 f"{url}/webhooks/{delivery.provider}/",
                 data=delivery.body,
                 headers={"Content-Type": "application/json", **self.headers_for(delivery)},

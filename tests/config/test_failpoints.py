@@ -1,4 +1,4 @@
-"""The places at which a worker can be made to die, and who may ask for that."""
+"""The places at which a worker can be made to die or freeze, and who may ask for that."""
 
 import os
 import signal
@@ -40,6 +40,24 @@ def test_a_process_dies_at_the_pass_that_was_named_and_leaves_a_line(tmp_path: P
 
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "once\n")
     assert log.read_text() == "refund.called\n"
+
+
+def test_a_process_stops_at_a_place_until_it_is_let_go_on(tmp_path: Path) -> None:
+    place = {"DJANGO_SETTINGS_MODULE": "config.settings", "VAR_DIR": str(tmp_path), "DEMO": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PASS_TWICE],
+        cwd=HERE,
+        env={"PATH": os.environ["PATH"], **place, "FAILPOINTS": "refund.called=stop"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    stops = 0
+    while os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1]):
+        stops += 1
+        process.send_signal(signal.SIGCONT)
+
+    assert (stops, process.communicate()[0]) == (2, "once\ntwice\n")
 
 
 def test_production_does_not_start_with_a_place_to_die_at() -> None:

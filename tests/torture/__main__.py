@@ -1,4 +1,4 @@
-"""`make torture`: HISTORIES=2000 SEED=1 KILLS=0 WORKERS=2, or HISTORY=1:57 to play one again.
+"""`make torture`: HISTORIES=2000 SEED=1 KILLS=0 WORKERS=3, or AGAIN=1:50-74 to play a world again.
 
 Prints what goes wrong as it is found, and at last one line of JSON. The exit status is 0 only when
 nothing was paid twice, lost, stuck, or told otherwise than the providers have it.
@@ -22,6 +22,8 @@ from typing import Any
 from tests.torture.house import HERE, House, free_port, open_house
 
 SAY_EVERY_SECONDS = 30
+IN_A_WORLD = 25
+"""Histories that share a world, at the most."""
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Tally:
         return not (self.double or self.lost or self.stuck or self.mismatched)
 
     def add(self, said: dict[str, Any]) -> None:
-        """Add what a worker says of one history, or the kills of all."""
+        """Add what a worker says of a world, or of all kills."""
         self.histories += said.get("histories", 0)
         self.faults.update(said.get("faults", {}))
         self.steps += said.get("steps", 0)
@@ -68,25 +70,34 @@ def say(text: str) -> None:
 
 
 def tell_of(said: dict[str, Any]) -> None:
-    """Print what is wrong with a history, and how to play it again."""
+    """Print what is wrong with a world, and how to play it again."""
     wrong = {kind: found for kind, found in said["findings"].items() if found}
     if not wrong:
         return
-    say(f"HISTORY={said['seed']} {json.dumps(wrong, indent=1)}")
+    say(f"AGAIN={said['seed']} {json.dumps(wrong, indent=1)}")
     say("\n".join(f"    {step}" for step in said.get("trace", [])))
 
 
-def histories(house: House, seeds: list[str], workers: int) -> Iterator[dict[str, Any]]:
-    """Share the histories out to processes, and yield what is said of each as it ends."""
+def worlds_of(seed: str, wanted: int, workers: int) -> list[str]:
+    """Names of worlds with so many histories in all, and something to do for each worker."""
+    size = max(1, min(IN_A_WORLD, -(-wanted // workers)))
+    return [f"{seed}:{first}-{min(first + size, wanted) - 1}" for first in range(0, wanted, size)]
+
+
+def histories(house: House, worlds: list[str], workers: int) -> Iterator[dict[str, Any]]:
+    """Share the worlds out to processes, and yield what is said of each as it ends."""
     with ExitStack() as stack:
         running = []
         for number in range(workers):
             name = f"torture_{number}"
             house.add_database(name)
             # Nudges of one worker's must not be followed by another, who has other tables.
-            separate = {"REDIS_URL": f"{house.servers.redis_url}?virtual_host={number}"}
+            separate = {
+                "REDIS_URL": f"{house.servers.redis_url}?virtual_host={number}",
+                "MISTAKE": os.environ.get("MISTAKE", ""),
+            }
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.torture.worker", *seeds[number::workers]],
+                [sys.executable, "-m", "tests.torture.worker", *worlds[number::workers]],
                 stdout=subprocess.PIPE,
                 text=True,
                 cwd=HERE,
@@ -150,15 +161,15 @@ def main() -> int:
     began = said_at = time.monotonic()
     asked = {name: os.environ.get(name, "") for name in ("HISTORIES", "SEED", "KILLS", "WORKERS")}
     tally = Tally(seed=asked["SEED"] or "1")
-    kills = int(asked["KILLS"] or 0)
-    seeds = [f"{tally.seed}:{number}" for number in range(int(asked["HISTORIES"] or 2000))]
-    if again := os.environ.get("HISTORY"):
-        seeds, kills = [again], 0
+    kills, workers = int(asked["KILLS"] or 0), int(asked["WORKERS"] or 3)
+    worlds = worlds_of(tally.seed, int(asked["HISTORIES"] or 2000), workers)
+    if again := os.environ.get("AGAIN"):
+        worlds, kills = [again], 0
     stopped = short = False
     try:
         with open_house() as house:
             for said in chain(
-                histories(house, seeds, min(int(asked["WORKERS"] or 2), len(seeds))),
+                histories(house, worlds, min(workers, len(worlds))),
                 killed(house, tally.seed, kills) if kills else (),
             ):
                 tally.add(said)

@@ -1,7 +1,12 @@
-"""One history: a few cases on fresh payments, everything that can happen to them, and the healing.
+"""Histories: cases on fresh payments, everything that can happen to them, and the healing.
 
-What happens is drawn from the seed alone, each act from a chance of its own, so a history can be
-played again (`HISTORY=seed`). Acts at the same time really are: which of them wins may differ from
+A *history* is one to three payments and what is done to their cases. Some histories at a time share
+a *world*: the database, the clock, the providers, Valkey and what befalls all of them; so workers,
+sweeps and faults get at whatever they find, whoever's it is. In the end the world heals, and each
+history is held against the providers' books.
+
+What happens is drawn from the seed alone, each act from a chance of its own, so a world can be
+played again (`AGAIN=1:50-74`). Acts at the same time really are: which of them wins may differ from
 one playing to the next, and so may the moment at which a provider's event arrives.
 """
 
@@ -10,7 +15,7 @@ import time
 import traceback
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,7 +25,7 @@ from typing import Any
 
 import redis
 from celery import current_app
-from django.db.models import F
+from django.db import connection
 
 from marketplace import clock
 from notifications.models import Notification
@@ -37,18 +42,22 @@ from resolution.terms import BOTH, Actor, Reason, Remedy, Verdict
 from tests import invariants
 from tests.sandbox_fixture import SandboxClient
 from tests.torture import oracle
+from tests.torture.freezing import Freezing
 from tests.torture.people import LONE, RULED, People
 
 AT_ONCE = 3
 MOST_SWEEPS = 12
-"""Sweeps after which a history that still moves counts as stuck."""
+"""Sweeps after which a world that still moves counts as stuck."""
 
 SLOWEST = 0.45
 """Seconds that a slow provider takes: longer than our patience, which is 0.3."""
 
 DECISIONS = ("decide", "decide_final", "decide_final_alone", "propose")
-FROZEN = 0.9
-"""Seconds that a call takes which outlives its worker's lease."""
+BELATED = 0.9
+"""Seconds that a provider works on a call that nobody waits for any more."""
+
+FREEZING = ("refund.called", "refund.called", "refund.called", "refund.calling", "refund.claimed")
+"""The places at which a worker freezes."""
 
 PENDING = 0.2
 """Seconds that a refund is under way at its provider, when it does not arrive at once."""
@@ -76,12 +85,13 @@ REFUSALS = {
 
 @dataclass
 class Tools:
-    """What all histories of a worker share."""
+    """What all worlds of a process share."""
 
     people: People
     sandbox: SandboxClient
     valkey: redis.Redis
     address: str
+    freezing: Freezing
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE))
 
     def __post_init__(self) -> None:
@@ -99,9 +109,10 @@ class Tools:
 
 @dataclass
 class Result:
-    """What became of a history."""
+    """What became of a world."""
 
     seed: str
+    histories: int
     findings: oracle.Findings
     faults: dict[str, int]
     refunds: int
@@ -110,24 +121,207 @@ class Result:
     trace: list[str]
 
 
-class History:
-    """One history, played by `play`."""
+class World:
+    """Some histories, and what they share; `play` answers what became of them."""
 
-    def __init__(self, seed: str, tools: Tools) -> None:
-        self.seed, self.tools = seed, tools
-        self.sandbox = tools.sandbox
-        self.chance = random.Random(seed)
+    def __init__(self, name: str, tools: Tools) -> None:
+        self.name, self.tools, self.sandbox = name, tools, tools.sandbox
+        self.chance = random.Random(name)
+        seed, _, numbers = name.partition(":")
+        first, _, last = numbers.partition("-")
+        members = range(int(first), int(last or first) + 1)
+        self.histories = [History(f"{seed}:{number}", self) for number in members]
         self.faults: Counter[str] = Counter()
         self.trace: list[str] = []
         self.crashes: list[str] = []
         self.steps = 0
-        self.slow, self.slow_until = False, 0.0
-        self.payments: list[Payment] = []
 
     def play(self) -> Result:
         """Live through it, heal, and hold the books against the sandbox's."""
+        self.providers_change()
+        for history in self.histories:
+            history.begin()
+        while going_on := [history for history in self.histories if history.acts_left]:
+            for history in going_on:
+                history.go_on()
+            self._go_on()
+        findings = oracle.Findings()
+        sweeps = self._heal(findings)
+        ledger = self.sandbox.ledger()
+        for payment in self.payments:
+            oracle.compare(payment.pk, ledger[payment.charge_id], findings)
+        findings.mismatched += invariants.violations(self.since) + self.crashes
+        count = Refund.objects.filter(payment__in=self.payments).count()
+        self.sandbox.reset()
+        # Nobody delivers them here, and the next world need not wade through them.
+        Notification.objects.all()._raw_delete("default")
+        return Result(
+            self.name, len(self.histories), findings, dict(self.faults), count, self.steps, sweeps,
+            self.trace if findings.any() else [],
+        )  # fmt: skip
+
+    @property
+    def payments(self) -> list[Payment]:
+        return [payment for history in self.histories for payment in history.payments]
+
+    @property
+    def since(self) -> int:
+        """The id before that of the first payment."""
+        return self.histories[0].payments[0].pk - 1
+
+    # ── What befalls all of them ──────────────────────────────────────────────────────────────────
+
+    def _go_on(self) -> None:
+        """What happens to everybody, by chance, after each has acted once."""
+        for event, likely in BEFALLS.items():
+            if self.chance.random() < likely:
+                getattr(self, event)()
+
+    def days_pass(self) -> None:
+        """Time passes for the business: deadlines come, windows close."""
+        days = self.chance.choice([0.5, 2, 7.1, 8])
+        self.trace.append(f"{days} days pass")
+        clock.advance(timedelta(days=days))
+
+    def minutes_pass(self) -> None:
+        """Time passes for leases and back-off, with nobody at work."""
+        let_time_pass(self.chance.choice([2, 61, 301, 1900]))
+
+    def a_day_passes(self) -> None:
+        """So long that Stripe has forgotten its idempotency keys; PayPal keeps its own."""
+        self.trace.append("a day passes")
+        self.end_calls()  # a call takes less than a day
+        let_time_pass(25 * 3600)
+        self.sandbox.forget_keys("stripe")
+
+    def valkey_is_emptied(self) -> None:
+        """Valkey loses everything that it has."""
+        self.trace.append("FLUSHALL")
+        self.faults["flushall"] += 1
+        self.tools.valkey.flushall()
+
+    def providers_change(self) -> None:
+        """How fast refunds arrive, and whether anybody tells; what was to go wrong may be over."""
         self.sandbox.settle_after(self.chance.choice([0, 0, 0, PENDING]))
         self.sandbox.tell(self.chance.choice([self.tools.address] * 3 + [""]))
+        if self.chance.random() < 0.5:
+            self._behave()
+
+    def _behave(self) -> None:
+        """Let the providers work again; what was asked for and did not happen does not count."""
+        for fault in self.sandbox.control("GET", "faults")["faults"]:
+            self.faults[_name(fault["operation"], fault["kind"])] -= fault["times"]
+        self.sandbox.behave()
+
+    # ── How it ends ───────────────────────────────────────────────────────────────────────────────
+
+    def _heal(self, findings: oracle.Findings) -> int:
+        """Let everything work again and run the sweeps until nothing moves; answer how many."""
+        self._behave()
+        self.sandbox.settle_after(0)
+        self.sandbox.tell("")
+        self.end_calls()
+        ledger = self.sandbox.ledger()
+        if any(row["state"] == "pending" for one in ledger.values() for row in one["refunds"]):
+            time.sleep(PENDING)
+        for payment in self.payments:
+            for _ in range(ledger[payment.charge_id]["disputes"].count("open")):
+                self.rule(self.chance, payment)
+        self._sweep_all(look=True)
+        clock.advance(timedelta(days=8))
+        return self._settle_down(findings)
+
+    def end_calls(self) -> None:
+        """Let the providers end what they still work on, though nobody waits for it any more."""
+        while self.sandbox.at_work():
+            time.sleep(0.02)
+
+    def _settle_down(self, findings: oracle.Findings) -> int:
+        """Sweep until nothing waits for a worker any more; answer how many sweeps that took."""
+        before: object = None
+        for number in range(1, MOST_SWEEPS + 1):
+            self._sweep_all(look=before is not None)
+            if not oracle.waiting(self.since):
+                return number
+            now = self._standing()
+            if now == before:
+                # What Stripe answers with a kept error is asked for anew when its key has gone.
+                self.a_day_passes()
+            before = now
+        findings.stuck += oracle.waiting(self.since)
+        return MOST_SWEEPS
+
+    def _sweep_all(self, *, look: bool) -> None:
+        """One turn of all sweeps, with everything that they call for."""
+        let_time_pass(3600)
+        if look:
+            for payment in self.payments:
+                self.guarded(partial(_look, payment.pk))
+        for sweep in (payment_tasks.handle_events, tasks.sweep_cases, tasks.sweep_refunds):
+            self.guarded(sweep)
+        while (task := self.tools.nudge()) is not None:
+            self.guarded(task)
+
+    def _standing(self) -> object:
+        """Everything of this world that may still move."""
+        return (
+            list(
+                Refund.objects.filter(payment__in=self.payments)
+                .order_by("pk")
+                .values_list("public_id", "state", "provider_id")
+            ),
+            list(
+                Case.objects.filter(payment__in=self.payments)
+                .order_by("pk")
+                .values_list("public_id", "state", "money", "last_seq")
+            ),
+            ProviderEvent.objects.filter(processed_at=None).count(),
+        )
+
+    def rule(self, chance: random.Random, payment: Payment) -> None:
+        """The bank rules on a chargeback that is open."""
+        outcome = chance.choice(["won", "lost"])
+        self.trace.append(f"chargeback on {payment.charge_id} {outcome}")
+        self.sandbox.rule(payment.charge_id, outcome)
+
+    # ── How it is done ────────────────────────────────────────────────────────────────────────────
+
+    def together(self, acts: Sequence[Callable[[], object]]) -> None:
+        """Start these at the same moment, each on a connection of its own, and wait for all."""
+        self.steps += len(acts)
+        if len(acts) == 1:
+            self.guarded(acts[0])
+            return
+        start = Barrier(len(acts))
+
+        def run(act: Callable[[], object]) -> None:
+            start.wait(60)
+            self.guarded(act)
+
+        list(self.tools.pool.map(run, acts))
+
+    def guarded(self, act: Callable[[], object]) -> None:
+        """A refusal is an answer like any other; anything else that is raised is a finding."""
+        try:
+            act()
+        except (StepRefused, NotEligible) as reason:
+            self.trace.append(f"  refused: {reason}")
+        except Exception:  # whatever it is, it is a finding
+            self.crashes.append(traceback.format_exc())
+
+
+class History:
+    """One history of a world: its payments, and what is done to them, act by act."""
+
+    def __init__(self, seed: str, world: World) -> None:
+        self.seed, self.world, self.tools = seed, world, world.tools
+        self.sandbox = world.sandbox
+        self.chance = random.Random(seed)
+        self.payments: list[Payment] = []
+        self.acts_left = self.chance.randint(9, 24)
+
+    def begin(self) -> None:
+        """Payments are made and cases opened; of some the providers make a mess from the start."""
         for number in range(self.chance.choice([1, 1, 2, 3])):
             name = f"{self.seed.replace(':', 'x')}x{number}{uuid.uuid4().hex[:6]}"
             self.payments.append(self.tools.people.pay(self.chance, name, self.sandbox))
@@ -137,23 +331,19 @@ class History:
                 self._nudged(self.chance, payment)
             for _ in range(self.chance.choice([0, 1, 1, 2])):
                 self._misbehave(self.chance, payment)
-        for number in range(self.chance.randint(10, 26)):
-            chance = random.Random(f"{self.seed}:{number}")
-            [act] = chance.choices(list(ACTS), list(ACTS.values()))
-            try:
-                getattr(self, f"_{act}")(chance, chance.choice(self.payments))
-            except Exception:  # whatever it is, it is a finding
-                self.crashes.append(f"{act}: {traceback.format_exc()}")
-        findings = oracle.Findings()
-        sweeps = self._heal(findings)
-        for payment in self.payments:
-            oracle.compare(payment.pk, self.sandbox, findings)
-        findings.mismatched += invariants.violations(self.payments[0].pk - 1) + self.crashes
-        count = Refund.objects.filter(payment__in=self.payments).count()
-        return Result(
-            self.seed, findings, dict(self.faults), count, self.steps, sweeps,
-            self.trace if findings.any() else [],
-        )  # fmt: skip
+
+    def go_on(self) -> None:
+        """One more act, on one of the payments."""
+        self.acts_left -= 1
+        chance = random.Random(f"{self.seed}:{self.acts_left}")
+        [act] = chance.choices(list(ACTS), list(ACTS.values()))
+        try:
+            getattr(self, f"_{act}")(chance, chance.choice(self.payments))
+        except Exception:  # whatever it is, it is a finding
+            self.world.crashes.append(f"{self.seed} {act}: {traceback.format_exc()}")
+
+    def _say(self, text: str) -> None:
+        self.world.trace.append(f"{self.seed} {text}")
 
     # ── What people do ────────────────────────────────────────────────────────────────────────────
 
@@ -163,7 +353,7 @@ class History:
         reason = chance.choice([RULED, *Reason.values])
         form_key = uuid.UUID(int=chance.getrandbits(128))
         keys: list[uuid.UUID | None] = chance.choice([[None], [None] * 2, [form_key] * 2])
-        self.trace.append(f"open {payment.charge_id} {payment.amount_minor} asks {asked} {reason}")
+        self._say(f"open {payment.charge_id} {payment.amount_minor} asks {asked} {reason}")
         opening = [
             partial(
                 cases.open_case, payment, self.tools.people.buyer, reason=reason,
@@ -171,25 +361,28 @@ class History:
             )
             for key in keys
         ]  # fmt: skip
-        self._together(opening)
+        self.world.together(opening)
 
     def _act(self, chance: random.Random, payment: Payment) -> None:
         """Somebody takes a step that is open to them; what it sends is often set upon at once."""
-        self._together([self._step(chance, payment)])
+        self.world.together([self._step(chance, payment)])
         if chance.random() < 0.6:
-            [way] = chance.choices([self._sent_at_once, self._frozen, self._forgotten], [2, 3, 3])
+            ways = [self._sent_at_once, self._belated, self._forgotten, self._frozen]
+            [way] = chance.choices(ways, [2, 2, 3, 3])
             way(chance, payment)
 
     def _click_twice(self, chance: random.Random, payment: Payment) -> None:
         """The same form arrives twice at once."""
-        self._together([self._step(chance, payment, uuid.UUID(int=chance.getrandbits(128)))] * 2)
+        self.world.together(
+            [self._step(chance, payment, uuid.UUID(int=chance.getrandbits(128)))] * 2
+        )
 
     def _race(self, chance: random.Random, payment: Payment) -> None:
         """Two or three people act at once, and a worker as well."""
         acts = [self._step(chance, payment) for _ in range(chance.choice([2, 2, 3]))]
         if chance.random() < 0.5:
             acts[-1] = tasks.sweep_cases
-        self._together(acts)
+        self.world.together(acts)
 
     def _step(
         self, chance: random.Random, payment: Payment, form_key: uuid.UUID | None = None
@@ -218,7 +411,7 @@ class History:
             terms["proposes"] = chance.choice(AFTER_FAILURE)
         elif step in DECISIONS:
             terms["verdict"] = _verdict(chance, case, step)
-        self.trace.append(f"{actor.party} {actor.role}: {step} {terms.get('verdict') or ''}")
+        self._say(f"{actor.party} {actor.role}: {step} {terms.get('verdict') or ''}")
         return partial(cases.take_step, case, step, actor, **terms)
 
     # ── What workers do ───────────────────────────────────────────────────────────────────────────
@@ -233,70 +426,88 @@ class History:
             found += [task] * chance.choices([0, 1, 2], [1, 7, 2])[0]
         at_once = chance.choice([1, 2, 3])
         for start in range(0, len(found), at_once):
-            self._together(found[start : start + at_once])
+            self.world.together(found[start : start + at_once])
 
     def _swept(self, chance: random.Random, payment: Payment) -> None:
         """The sweeps run, sometimes two of a kind at once, and look after what they find."""
         sweep = chance.choice([tasks.sweep_cases, tasks.sweep_refunds, payment_tasks.handle_events])
-        self._together([sweep] * chance.choice([1, 1, 2]))
+        self.world.together([sweep] * chance.choice([1, 1, 2]))
 
     def _sent_at_once(self, chance: random.Random, payment: Payment) -> None:
         """Several workers go for the same refund, and one looks at the payment meanwhile."""
         for carry_out in self._carry_out(chance, payment):
             look = partial(_look, payment.pk)
-            self._together([carry_out, carry_out, look if chance.random() < 0.5 else carry_out])
+            self.world.together(
+                [carry_out, carry_out, look if chance.random() < 0.5 else carry_out]
+            )
 
-    def _frozen(self, chance: random.Random, payment: Payment) -> None:
-        """A worker waits for a slow provider until its lease runs out, and another takes over."""
+    def _belated(self, chance: random.Random, payment: Payment) -> None:
+        """The provider works on a call longer than anybody waits, and another worker looks."""
         for carry_out in self._carry_out(chance, payment):
-            let_time_pass(301)
-            self._ask_for(payment.processor, "refund.create", "delay", times=1, seconds=FROZEN)
-            self._together([carry_out, partial(self._take_over, carry_out)])
-            self.slow_until = time.monotonic() + FROZEN
+            self._minutes_pass()
+            self._ask_for(payment.processor, "refund.create", "delay", times=1, seconds=BELATED)
+            self.world.together([carry_out, partial(self._take_over, carry_out)])
 
     def _take_over(self, carry_out: Callable[[], object]) -> None:
-        time.sleep(FROZEN / 2)
-        let_time_pass(301)
+        time.sleep(BELATED / 2)
+        self._minutes_pass()
         carry_out()
 
     def _forgotten(self, chance: random.Random, payment: Payment) -> None:
         """A refund is made and nobody hears of it, not even the next day."""
         for carry_out in self._carry_out(chance, payment):
-            let_time_pass(301)
+            self._minutes_pass()
             kind = chance.choice(["500_after_effect", "drop", "half_body", "500_before"])
             self._ask_for(payment.processor, "refund.create", kind, times=1)
-            self._together([carry_out])
+            self.world.together([carry_out])
             if chance.random() < 0.6:
-                self._a_day_passes(chance, payment)
-            let_time_pass(61)
-            self._together([carry_out] * chance.choice([1, 2]))
+                self._a_day_passes()
+            self._minutes_pass(61)
+            self.world.together([carry_out] * chance.choice([1, 2]))
 
-    def _carry_out(self, chance: random.Random, payment: Payment) -> Iterable[Callable[[], object]]:
+    def _frozen(self, chance: random.Random, payment: Payment) -> None:
+        """A worker is stopped in mid-work until its lease is over; others go on; it wakes up."""
+        for carry_out in self._carry_out(chance, payment):
+            self._minutes_pass()
+            if chance.random() < 0.7:
+                code = chance.choice(REFUSALS[payment.processor])
+                self._ask_for(payment.processor, "refund.create", "decline", times=1, code=code)
+            place = chance.choice(FREEZING)
+            self.world.steps += 1
+            if not self.tools.freezing.begin(place, *carry_out.args):
+                continue
+            self._say(f"a worker freezes at {place}")
+            self.world.faults["frozen"] += 1
+            # One that has not called yet looks at its lease by the machine's clock.
+            if place == "refund.called" and chance.random() < 0.5:
+                self._a_day_passes()
+            self._minutes_pass()
+            self.world.together([carry_out] * chance.choice([1, 1, 2]))
+            if chance.random() < 0.3:
+                self.world.together([partial(_look, payment.pk)])
+            self.world.crashes += self.tools.freezing.end()
+
+    def _minutes_pass(self, seconds: float = 301) -> None:
+        """Time passes for the leases and pauses of these payments alone."""
+        let_time_pass(seconds, self.payments)
+
+    def _a_day_passes(self) -> None:
+        """Likewise a day, after which Stripe has forgotten the keys of these refunds."""
+        self.world.end_calls()  # a call takes less than a day
+        self._minutes_pass(25 * 3600)
+        for refund in Refund.objects.filter(payment__in=self.payments, elsewhere=False):
+            self.sandbox.forget_keys("stripe", refund.public_id)
+
+    def _carry_out(self, chance: random.Random, payment: Payment) -> list[partial[None]]:
         """The task for one of the payment's refunds that are under way, if any is."""
         ids = payment.refunds.filter(state__in=Refund.IN_FLIGHT).values_list("pk", flat=True)
         return [partial(tasks.carry_out, pk) for pk in chance.sample(list(ids), min(1, len(ids)))]
 
     def _looked_at(self, chance: random.Random, payment: Payment) -> None:
         """The payment is compared with its provider, by two at once."""
-        self._together([partial(_look, payment.pk)] * chance.choice([1, 2]))
+        self.world.together([partial(_look, payment.pk)] * chance.choice([1, 2]))
 
     # ── What happens around them ──────────────────────────────────────────────────────────────────
-
-    def _days_pass(self, chance: random.Random, payment: Payment) -> None:
-        """Time passes for the business: deadlines come, windows close."""
-        days = chance.choice([0.5, 2, 7.1, 8])
-        self.trace.append(f"{days} days pass")
-        clock.advance(timedelta(days=days))
-
-    def _minutes_pass(self, chance: random.Random, payment: Payment) -> None:
-        """Time passes for leases and back-off, with nobody at work."""
-        let_time_pass(chance.choice([2, 61, 301, 1900]))
-
-    def _a_day_passes(self, chance: random.Random, payment: Payment) -> None:
-        """So long that Stripe has forgotten its idempotency keys; PayPal keeps its own."""
-        self._end_calls()  # a call takes less than a day
-        let_time_pass(25 * 3600)
-        self.sandbox.control("DELETE", "keys", {"provider": "stripe"})
 
     def _misbehave(self, chance: random.Random, payment: Payment) -> None:
         """The provider is asked to misbehave, at once or when its turn comes."""
@@ -322,19 +533,18 @@ class History:
 
     def _ask_for(self, provider: str, operation: str, kind: str, **more: Any) -> None:
         """Ask the sandbox for one kind of trouble."""
-        self.trace.append(f"{provider} {operation}: {kind} {more}")
-        self.faults[_name(operation, kind)] += more["times"]
-        self.slow |= kind == "delay"
+        self._say(f"{provider} {operation}: {kind} {more}")
+        self.world.faults[_name(operation, kind)] += more["times"]
         self.sandbox.fault(provider, operation, kind, **more)
 
     def _bank(self, chance: random.Random, payment: Payment) -> None:
         """The buyer's bank takes the payment back, or rules on that."""
-        is_open = self._ledger(payment)["disputed"]
-        if is_open:
-            self._rule(chance, payment)
-        else:
-            self.trace.append(f"chargeback on {payment.charge_id}")
-            self.faults["chargeback"] += 1
+        charge = self._ledger(payment)
+        if "open" in charge["disputes"]:
+            self.world.rule(chance, payment)
+        elif not charge["disputed"]:
+            self._say(f"chargeback on {payment.charge_id}")
+            self.world.faults["chargeback"] += 1
             self.sandbox.dispute(payment.charge_id)
 
     def _elsewhere(self, chance: random.Random, payment: Payment) -> None:
@@ -345,8 +555,8 @@ class History:
         part -= part % 100  # PayPal counts forints in whole ones
         unseen = payment.charge_id.startswith(LONE)  # nobody could know of it
         if part and not charge["disputed"] and not unseen:
-            self.trace.append(f"{part} of {payment.charge_id} refunded elsewhere")
-            self.faults["elsewhere"] += 1
+            self._say(f"{part} of {payment.charge_id} refunded elsewhere")
+            self.world.faults["elsewhere"] += 1
             self.sandbox.refund_elsewhere(payment.charge_id, part)
 
     def _late_failure(self, chance: random.Random, payment: Payment) -> None:
@@ -354,118 +564,12 @@ class History:
         made = [row for row in self._ledger(payment)["refunds"] if row["state"] != "failed"]
         if made:
             failing = chance.choice(made)["id"]
-            self.trace.append(f"{failing} fails late")
-            self.faults["fails_late"] += 1
+            self._say(f"{failing} fails late")
+            self.world.faults["fails_late"] += 1
             self.sandbox.fail(failing)
-
-    def _valkey_empty(self, chance: random.Random, payment: Payment) -> None:
-        """Valkey loses everything that it has."""
-        self.trace.append("FLUSHALL")
-        self.faults["flushall"] += 1
-        self.tools.valkey.flushall()
-
-    # ── How it ends ───────────────────────────────────────────────────────────────────────────────
-
-    def _heal(self, findings: oracle.Findings) -> int:
-        """Let everything work again and run the sweeps until nothing moves; answer how many."""
-        for fault in self.sandbox.control("GET", "faults")["faults"]:
-            self.faults[_name(fault["operation"], fault["kind"])] -= fault["times"]
-        self.sandbox.behave()
-        self.sandbox.settle_after(0)
-        self.sandbox.tell("")
-        self._end_calls()
-        for payment in self.payments:
-            if any(row["state"] == "pending" for row in self._ledger(payment)["refunds"]):
-                time.sleep(PENDING)
-            self._rule(self.chance, payment)
-        self._sweep_all(look=True)
-        clock.advance(timedelta(days=8))
-        return self._settle_down(findings)
-
-    def _end_calls(self) -> None:
-        """Let the provider end what it still works on, though nobody waits for it any more."""
-        left = self.slow_until - time.monotonic()
-        time.sleep(max(left, SLOWEST if self.slow else 0, 0))
-
-    def _settle_down(self, findings: oracle.Findings) -> int:
-        """Sweep until nothing waits for a worker any more; answer how many sweeps that took."""
-        before: object = None
-        for number in range(1, MOST_SWEEPS + 1):
-            self._sweep_all(look=before is not None)
-            if not oracle.waiting(self.payments[0].pk - 1):
-                return number
-            now = self._standing()
-            if now == before:
-                # What Stripe answers with a kept error is asked for anew when its key has gone.
-                self._a_day_passes(self.chance, self.payments[0])
-            before = now
-        findings.stuck += oracle.waiting(self.payments[0].pk - 1)
-        return MOST_SWEEPS
-
-    def _sweep_all(self, *, look: bool) -> None:
-        """One turn of all sweeps, with everything that they call for."""
-        let_time_pass(3600)
-        if look:
-            for payment in self.payments:
-                self._guarded(partial(_look, payment.pk))
-        for sweep in (payment_tasks.handle_events, tasks.sweep_cases, tasks.sweep_refunds):
-            self._guarded(sweep)
-        while (task := self.tools.nudge()) is not None:
-            self._guarded(task)
-
-    def _standing(self) -> object:
-        """Everything of this history that may still move."""
-        return (
-            list(
-                Refund.objects.filter(payment__in=self.payments)
-                .order_by("pk")
-                .values_list("public_id", "state", "provider_id")
-            ),
-            list(
-                Case.objects.filter(payment__in=self.payments)
-                .order_by("pk")
-                .values_list("public_id", "state", "money", "last_seq")
-            ),
-            ProviderEvent.objects.filter(processed_at=None).count(),
-        )
-
-    def _rule(self, chance: random.Random, payment: Payment) -> None:
-        """The bank rules on a chargeback that is open."""
-        for _ in range(5):
-            charge = self._ledger(payment)
-            if "open" not in charge["disputes"]:
-                return
-            outcome = chance.choice(["won", "lost"])
-            self.trace.append(f"chargeback on {payment.charge_id} {outcome}")
-            self.sandbox.rule(payment.charge_id, outcome)
-
-    # ── How it is done ────────────────────────────────────────────────────────────────────────────
 
     def _ledger(self, payment: Payment) -> dict[str, Any]:
         return oracle.charge_of(payment, self.sandbox)
-
-    def _together(self, acts: list[Any]) -> None:
-        """Start these at the same moment, each on a connection of its own, and wait for all."""
-        self.steps += len(acts)
-        if len(acts) == 1:
-            self._guarded(acts[0])
-            return
-        start = Barrier(len(acts))
-
-        def run(act: Callable[[], object]) -> None:
-            start.wait(10)
-            self._guarded(act)
-
-        list(self.tools.pool.map(run, acts))
-
-    def _guarded(self, act: Callable[[], object]) -> None:
-        """A refusal is an answer like any other; anything else that is raised is a finding."""
-        try:
-            act()
-        except (StepRefused, NotEligible) as reason:
-            self.trace.append(f"  refused: {reason}")
-        except Exception:  # whatever it is, it is a finding
-            self.crashes.append(traceback.format_exc())
 
 
 ACTS = {
@@ -476,35 +580,47 @@ ACTS = {
     "swept": 9,
     "sent_at_once": 4,
     "looked_at": 3,
-    "days_pass": 8,
-    "minutes_pass": 9,
-    "a_day_passes": 5,
-    "frozen": 2,
+    "belated": 1.5,
     "forgotten": 2,
+    "frozen": 3,
     "misbehave": 22,
     "bank": 2,
     "elsewhere": 3,
     "late_failure": 3,
-    "valkey_empty": 1.5,
 }
-"""What can happen, and how often compared with the rest."""
+"""What can happen to one history, and how often compared with the rest."""
+
+BEFALLS = {
+    "days_pass": 0.07,
+    "minutes_pass": 0.08,
+    "a_day_passes": 0.04,
+    "valkey_is_emptied": 0.013,
+    "providers_change": 0.08,
+}
+"""What can happen to a whole world, and how likely each time that all have acted."""
+
+TIME_PASSES = """
+    WITH events AS (
+        UPDATE payments_providerevent SET next_attempt_at = next_attempt_at - %(by)s::interval
+         WHERE processed_at IS NULL)
+    UPDATE payments_refund
+       SET next_attempt_at = next_attempt_at - %(by)s::interval,
+           lease_until = lease_until - %(by)s::interval,
+           first_sent_at = first_sent_at - %(by)s::interval,
+           in_doubt_since = in_doubt_since - %(by)s::interval
+     WHERE state IN ('pending', 'submitting', 'requires_action')
+       AND (%(only)s::bigint[] IS NULL OR payment_id = ANY(%(only)s))
+"""
 
 
-def let_time_pass(seconds: float) -> None:
-    """Move the machine's time on for every lease, pause and key by moving these back."""
-    by = timedelta(seconds=seconds)
-    Refund.objects.filter(state__in=Refund.IN_FLIGHT).update(
-        next_attempt_at=F("next_attempt_at") - by,
-        lease_until=F("lease_until") - by,
-        first_sent_at=F("first_sent_at") - by,
-        in_doubt_since=F("in_doubt_since") - by,
-    )
-    ProviderEvent.objects.filter(processed_at=None).update(
-        next_attempt_at=F("next_attempt_at") - by
-    )
-    Notification.objects.filter(state__in=["pending", "sending"]).update(
-        next_attempt_at=F("next_attempt_at") - by, lease_until=F("lease_until") - by
-    )
+def let_time_pass(seconds: float, payments: Iterable[Payment] | None = None) -> None:
+    """Move the machine's time on for every lease, pause and key by moving these back; not mail's.
+
+    With payments, for their refunds alone; events have no such owner.
+    """
+    only = None if payments is None else [payment.pk for payment in payments]
+    with connection.cursor() as cursor:
+        cursor.execute(TIME_PASSES, {"by": f"{seconds} seconds", "only": only})
 
 
 def _name(operation: str, kind: str) -> str:

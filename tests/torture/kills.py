@@ -171,8 +171,9 @@ class Kills:
                 break
             self._go_on()
         sweeps = self._heal()
-        for payment_id in Payment.objects.values_list("pk", flat=True):
-            oracle.compare(payment_id, self.sandbox, self.findings)
+        ledger = self.sandbox.ledger()
+        for payment_id, charge_id in Payment.objects.values_list("pk", "charge_id"):
+            oracle.compare(payment_id, ledger[charge_id], self.findings)
         self.findings.mismatched += invariants.violations()
         self._compare_mail()
         return {
@@ -264,6 +265,7 @@ class Kills:
         sweeps = 0
         while sweeps < MOST_SWEEPS and (not sweeps or invariants.unsettled()):
             let_time_pass(3600)
+            _hurry(3600)
             self._sweep()
             _wait_for(self._idle, "The workers did not come to an end.")
             sweeps += 1
@@ -302,9 +304,9 @@ def failpoints() -> str:
     return ",".join(f"{place}={CHANCES[place]}" for place in PLACES)
 
 
-def _hurry() -> None:
+def _hurry(seconds: float = 400) -> None:
     """Let leases of events and mail run out at once: they are minutes long, a refund's is not."""
-    by = timedelta(seconds=400)
+    by = timedelta(seconds=seconds)
     ProviderEvent.objects.filter(processed_at=None).update(
         next_attempt_at=F("next_attempt_at") - by
     )

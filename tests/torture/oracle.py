@@ -41,10 +41,9 @@ def charge_of(payment: Payment, sandbox: SandboxClient) -> dict[str, Any]:
     return charge
 
 
-def compare(payment_id: int, sandbox: SandboxClient, findings: Findings) -> None:
-    """Hold everything that we say of one payment and its case against the provider's ledger."""
+def compare(payment_id: int, charge: dict[str, Any], findings: Findings) -> None:
+    """Hold everything that we say of one payment and its case against its provider's ledger."""
     payment = Payment.objects.get(pk=payment_id)
-    charge = charge_of(payment, sandbox)
     rows = list(payment.refunds.order_by("pk"))
     known = {
         (row.kind, row.reference)
