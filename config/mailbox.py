@@ -7,6 +7,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default as modern
 from email.utils import getaddresses, parsedate_to_datetime
+from html import unescape
 from pathlib import Path
 
 from csp.constants import NONE, SELF, UNSAFE_INLINE
@@ -39,6 +40,12 @@ class Message:
     @property
     def subject(self) -> str:
         return str(self.content["Subject"] or "(no subject)")
+
+    @property
+    def headline(self) -> str:
+        """What is new in it: the subject is that of its whole conversation."""
+        title = re.search(r"<title>(.*?)</title>", self.html, re.DOTALL)
+        return unescape(title[1]).strip() if title else self.subject
 
     @property
     def sent_at(self) -> datetime | None:

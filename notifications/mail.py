@@ -79,19 +79,25 @@ class Around:
 
 
 def render(
-    template_name: str, context: Mapping[str, Any], around: Around, *, group: str = ""
+    template_name: str,
+    context: Mapping[str, Any],
+    around: Around,
+    *,
+    group: str = "",
+    topic: str = "",
 ) -> Composed:
     """An e-mail with the words of this template, among the parts around them.
 
     What each of its BLOCKS is for is told in `base.html`; `next` is one more section, under
-    `next_title`. A block that is left out is empty. `group` is what the e-mail can be muted by.
+    `next_title`. A block that is left out is empty. `group` is what the e-mail can be muted by;
+    `topic` what its conversation is called, in place of the subject, which is read first then.
     """
     escaped = _blocks(template_name, context)
     plain = {name: _plain(line) for name, line in escaped.items()}
-    subject = one_line(plain["subject"])
+    subject, more = one_line(plain["subject"]), plain["preheader"] or plain["lead"]
     texts = {
         "subject": subject,
-        "preheader": plain["preheader"] or plain["lead"],
+        "preheader": f"{subject}. {more}" if topic else more,
         "label": plain["label"],
         "heading": plain["heading"],
         "lead": plain["lead"],
@@ -122,7 +128,7 @@ def render(
         [(_escaped(title), _escaped(said)) for title, said in sections],
         [(_escaped(term), _escaped(value)) for term, value in around.facts],
     )
-    return Composed(subject, text, as_html, group=group, stop_href=around.stop_href)
+    return Composed(subject, text, as_html, group, around.stop_href, topic)
 
 
 def headline(template_name: str, context: Mapping[str, Any]) -> str:

@@ -75,8 +75,10 @@ CLAIMING = 0x6D61696C
 
 @dataclass(frozen=True)
 class Composed:
-    """A message in words: one line of subject, and the same as text and as HTML.
+    """A message in words: in one line, and the same as text and as HTML.
 
+    `topic` is what its conversation is called: all of its e-mails have that as their subject, as
+    mail programs part a conversation where the subject changes.
     `group` is what its reader can mute it by, "" when they need it. `stop_href` is the address that
     does so with one click.
     """
@@ -86,6 +88,7 @@ class Composed:
     html: str
     group: str = ""
     stop_href: str = ""
+    topic: str = ""
 
 
 Compose = Callable[[Sequence[Notification]], Mapping[int, Composed | None]]
@@ -403,7 +406,7 @@ class Mail:
     def __init__(self, message: Notification, words: Composed) -> None:
         self.message, self.words = message, words
         self.to = message.recipient.email
-        self.subject = one_line(words.subject)[:LONGEST_SUBJECT]
+        self.subject = one_line(words.topic or words.subject)[:LONGEST_SUBJECT]
 
     @property
     def headers(self) -> dict[str, str]:

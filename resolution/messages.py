@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Count, F, OuterRef, Q, Subquery, prefetch_related_objects
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from marketplace import clock
 from marketplace.language import speaking_to
@@ -308,7 +309,21 @@ class _Letter:
     def written(self) -> Composed:
         """The letter as an e-mail."""
         group = _group(self.kind, self.standing.is_turn_of(self.side))
-        return mail.render(self.template, self.context(), self.around(group), group=group)
+        return mail.render(
+            self.template, self.context(), self.around(group), group=group, topic=self.topic()
+        )
+
+    def topic(self) -> str:
+        """What all that this side hears of the case is called, whatever the news."""
+        case = self.case
+        told = {
+            "buyer": case.buyer.name,
+            "product": case.product.name,
+            "amount": self._money(case.asked_minor),
+        }
+        if self.to_buyer:
+            return one_line(_("Your case about %(product)s, %(amount)s") % told)
+        return one_line(_("%(buyer)s’s case about %(product)s, %(amount)s") % told)
 
     def headline(self) -> tuple[str, str]:
         """The letter in one line, and what it is about."""

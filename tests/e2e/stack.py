@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.policy import default as modern
 from functools import cached_property
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -31,6 +32,12 @@ LOOK_AGAIN_SECONDS = 0.1
 SWEEP_SECONDS = 2
 SETTLE_SECONDS = 2
 """How long the sandbox's refunds are under way: seen as sent before they arrive."""
+
+
+def _headline_of(mail: Any) -> str:
+    """What is new in an e-mail: its subject is that of its whole conversation."""
+    [title] = re.findall(r"<title>(.*?)</title>", mail.get_body(("html",)).get_content())
+    return unescape(title)
 
 
 @dataclass
@@ -82,7 +89,7 @@ class Stack:
         raise AssertionError(f"{buyer} has no payment by {processor} left.")
 
     def mail_about(self, case: str, recipient: str, *, at_least: int = 0) -> list[str]:
-        """The subjects of the e-mails to somebody that lead to a case, oldest first.
+        """What the e-mails to somebody say that lead to a case, in a line each, oldest first.
 
         Waits until there are so many: the last of them may still be leaving.
         """
@@ -94,7 +101,7 @@ class Stack:
                 text = mail.get_body(("plain",))
                 leads_there = text and f"/cases/{case}/" in text.get_content()
                 if leads_there and str(mail["X-Envelope-To"]) == recipient:
-                    found.append(str(mail["Subject"]))
+                    found.append(_headline_of(mail))
             if len(found) >= at_least or time.monotonic() > deadline:
                 return found
             time.sleep(LOOK_AGAIN_SECONDS)

@@ -5,6 +5,7 @@ from asyncio import WriteTransport
 from collections.abc import Callable, Iterator
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from html import unescape
 from itertools import count
 from typing import Any, cast
 
@@ -66,6 +67,15 @@ class MailServer:
     @property
     def subjects(self) -> list[str]:
         return [str(message["Subject"]) for message in self.received]
+
+    def headlines(self, to: str) -> list[str]:
+        """What is new in the e-mails to somebody: the title of each."""
+        told = []
+        for mail in self.received:
+            page = mail.get_body(("html",)) if mail["To"] == to else None
+            if page:
+                told.append(unescape(page.get_content().split("<title>")[1].split("</title>")[0]))
+        return told
 
 
 def free_port() -> int:

@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from html import escape
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal
@@ -175,11 +176,12 @@ def test_every_step_is_told_in_whole_sentences_to_each_side_it_concerns(
     rows = list(Notification.objects.order_by("pk"))
     composed = messages.compose(rows)
 
-    told_steps = set()
+    told_steps, topics = set(), set()
     for row in rows:
         said = composed[row.pk]
         assert said is not None
         told_steps.add(("buyer" if row.recipient_id == bea.pk else "creator", row.kind))
+        topics.add((row.thread, row.recipient_id, said.topic))
         for text in (said.subject, said.text, said.html):
             assert text.strip()
             assert not re.search(r"\{\{|\{%|\bNone\b|&amp;amp;", text), row.kind
@@ -187,12 +189,14 @@ def test_every_step_is_told_in_whole_sentences_to_each_side_it_concerns(
             row.kind
         )
         assert "\n" not in said.subject
+        assert f">{escape(said.subject)}. " in said.html  # mail programs show it after the topic
         assert max(len(ln) for ln in said.text.splitlines() if "://" not in ln) <= 78, said.text
         assert case_page(row) in said.html
         assert case_page(row) in said.text
         assert re.search(
             "until|by [A-Z]|don’t need to do anything|have .* days", lines_of(said.text)
         ), row.kind
+    assert len({(thread, reader) for thread, reader, _ in topics}) == len(topics)
     there = {
         (path.parent.name, path.stem)
         for path in TEMPLATES.glob("*/*.txt")
@@ -487,10 +491,11 @@ def test_the_worker_sends_what_a_new_case_calls_for(
     tasks.deliver()
     tasks.deliver()
 
-    assert [(email["To"], email["Subject"].split(".")[0]) for email in mail_server.received] == [
-        (bea.email, "We have your case about Golden Hour presets"),
-        (cleo.email, "Bea Lind asks for $64"),
+    assert [(email["To"], email["Subject"]) for email in mail_server.received] == [
+        (bea.email, "Your case about Golden Hour presets, $64.00"),
+        (cleo.email, "Bea Lind’s case about Golden Hour presets, $64.00"),
     ]
+    assert mail_server.headlines(bea.email) == ["We have your case about Golden Hour presets"]
     root = f"<{waiting_case.public_id}.thread.{cleo.public_id}@rc.example>"
     assert mail_server.received[1]["References"] == root
     assert list(Notification.objects.values_list("state", "attempts")) == [("sent", 1), ("sent", 1)]
