@@ -5,7 +5,6 @@ it, and never again.
 """
 
 import json
-from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
@@ -24,42 +23,26 @@ from api.forms import TestEventForm, TokenForm, WebhookForm
 from api.models import ApiToken
 from api.paging import Window, page_of
 from api.webhooks import BY_SENDING
-from marketplace.models import Company, User
+from marketplace.models import Company
 from notifications import webhooks
 from notifications.models import WebhookAttempt, WebhookEndpoint
 from notifications.webhooks import MOST_ENDPOINTS, WebhookRefused
 from resolution.views import hub
-from resolution.views.desk import Desk, href, no_company, signed_in
+from resolution.views.desk import Office, href, no_company, signed_in
 
 PAGE = 25
 
 
-@dataclass(frozen=True)
-class Office:
+class DevelopersOffice(Office):
     """One company of this person's, whose tokens and webhooks are theirs to manage."""
 
-    desk: Desk
-    company: Company
+    prefers = tokens.RUNS_THE_COMPANY
 
-    @classmethod
-    def of(cls, user: User, company_id: str = "") -> "Office | None":
-        """That of the named company, or of the first that they run; None for who is on no team.
-
-        Raises PermissionDenied for those on a team who neither own nor administrate the company.
-        """
-        desk = Desk.of(user, company_id)
-        if not desk.places:
-            return None
-        running = [place for place in desk.places if place.role in tokens.RUNS_THE_COMPANY]
-        company = desk.chosen or (running or desk.places)[0].company
-        if company not in [place.company for place in running]:
+    def check(self) -> None:
+        if self.place.role not in self.prefers:
             raise PermissionDenied(
-                f"Only owners and admins of {company.name} manage its tokens and webhooks."
+                f"Only owners and admins of {self.company.name} manage its tokens and webhooks."
             )
-        return cls(replace(desk, chosen=company), company)
-
-    def href(self, name: str, *args: Any) -> str:
-        return href(name, self.desk.query(self.company), *args)
 
     def context(self, **more: Any) -> dict[str, Any]:
         """What every page of a company's needs."""
@@ -75,14 +58,14 @@ class Office:
         return {"new_token_href": self.href("dash-token-new"), "revoke": "dash-token-revoke"}
 
 
-def _office(request: HttpRequest) -> Office:
-    office = Office.of(signed_in(request), request.GET.get("company", ""))
+def _office(request: HttpRequest) -> DevelopersOffice:
+    office = DevelopersOffice.asked(request)
     if office is None:
         raise Http404("On no team.")
     return office
 
 
-def _endpoint(request: HttpRequest, public_id: str) -> tuple[Office, WebhookEndpoint]:
+def _endpoint(request: HttpRequest, public_id: str) -> tuple[DevelopersOffice, WebhookEndpoint]:
     """The endpoint with its office, for those on its company's team; for others there is none."""
     found = WebhookEndpoint.objects.select_related("company").filter(
         public_id=public_id, company__members__user=signed_in(request)
@@ -90,7 +73,7 @@ def _endpoint(request: HttpRequest, public_id: str) -> tuple[Office, WebhookEndp
     endpoint = found.first()
     if endpoint is None:
         raise Http404("No such webhook.")
-    office = Office.of(signed_in(request), endpoint.company.public_id)
+    office = DevelopersOffice.of(signed_in(request), endpoint.company.public_id)
     assert office, "whoever sees an endpoint is on the company's team"
     return office, endpoint
 
@@ -100,7 +83,7 @@ def _endpoint(request: HttpRequest, public_id: str) -> tuple[Office, WebhookEndp
 @never_cache
 def home(request: HttpRequest) -> HttpResponse:
     """A company's tokens and webhooks."""
-    office = Office.of(signed_in(request), request.GET.get("company", ""))
+    office = DevelopersOffice.asked(request)
     if office is None:
         return no_company(request)
     endpoints = office.company.webhooks.order_by("-created_at", "-pk")
@@ -196,7 +179,7 @@ def token_revoke(request: HttpRequest, public_id: str) -> HttpResponse:
     found = token.first()
     if found is None or found.company is None:
         raise Http404("No such token.")
-    office = Office.of(signed_in(request), found.company.public_id)
+    office = DevelopersOffice.of(signed_in(request), found.company.public_id)
     assert office, "whoever sees a company's token is on its team"
     tokens.revoke(found)
     messages.success(request, f"“{found.name}” no longer works.")
@@ -278,7 +261,7 @@ def webhook_new(request: HttpRequest) -> HttpResponse:
 
 
 def _show_secret(
-    request: HttpRequest, office: Office, endpoint: WebhookEndpoint, title: str
+    request: HttpRequest, office: DevelopersOffice, endpoint: WebhookEndpoint, title: str
 ) -> HttpResponse:
     shown = {
         "title": title,

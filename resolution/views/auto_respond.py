@@ -1,9 +1,7 @@
 """The creator's auto-respond rules: in their order, one to write or change, and what it says."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -17,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from marketplace import clock
-from marketplace.models import Company, Product, User
+from marketplace.models import Product
 from payments.money import currency_symbol, format_money
 from resolution import rules as auto_respond
 from resolution import words
@@ -25,7 +23,7 @@ from resolution.forms.rules import RuleActForm, RuleForm
 from resolution.models import Rule
 from resolution.rules import RuleChanged
 from resolution.terms import Reason
-from resolution.views.desk import Desk, href, no_company, signed_in
+from resolution.views.desk import Office, no_company, signed_in
 
 STATISTICS_DAYS = 90
 DEFAULT_MESSAGE = (
@@ -34,32 +32,19 @@ DEFAULT_MESSAGE = (
 )
 
 
-@dataclass(frozen=True)
-class Rulebook:
+class Rulebook(Office):
     """One company's rules, and whether this person may change them."""
 
-    desk: Desk
-    company: Company
-    may_change: bool
-    role: str
+    @property
+    def may_change(self) -> bool:
+        return auto_respond.may_change(self.desk.actor(self.company.pk))
 
-    @classmethod
-    def of(cls, user: User, company_id: str = "") -> "Rulebook | None":
-        """The rules of the named company of theirs, or of the first; None for who is on no team."""
-        desk = Desk.of(user, company_id)
-        if not desk.places:
-            return None
-        company = desk.chosen or desk.places[0].company
-        place = next(place for place in desk.places if place.company_id == company.pk)
-        role = place.get_role_display().lower()
-        return cls(
-            replace(desk, chosen=company),
-            company,
-            auto_respond.may_change(desk.actor(company.pk)),
-            role,
-        )
+    @property
+    def role(self) -> str:
+        return self.place.get_role_display().lower()
 
-    def check(self) -> None:
+    def check_change(self) -> None:
+        """Raise PermissionDenied for who may only read them."""
         if not self.may_change:
             raise PermissionDenied(self.refusal)
 
@@ -73,12 +58,9 @@ class Rulebook:
     def products(self) -> list[Product]:
         return list(self.company.products.order_by("name", "pk"))
 
-    def href(self, name: str, *args: Any) -> str:
-        return href(name, self.desk.query(self.company), *args)
-
 
 def _rulebook(request: HttpRequest) -> Rulebook:
-    book = Rulebook.of(signed_in(request), request.GET.get("company", ""))
+    book = Rulebook.asked(request)
     if book is None:
         raise Http404("On no team.")
     return book
@@ -103,7 +85,7 @@ def _rulebook_with(request: HttpRequest, pk: int) -> tuple[Rulebook, Rule]:
 @never_cache
 def rules(request: HttpRequest) -> HttpResponse:
     """A company's rules in their order, with what each has refunded lately."""
-    book = Rulebook.of(signed_in(request), request.GET.get("company", ""))
+    book = Rulebook.asked(request)
     if book is None:
         return no_company(request)
     return _show_rules(request, book)
@@ -175,7 +157,7 @@ def _refunds_in_words(rows: Sequence[tuple[str, int, int]]) -> str:
 def rule_new(request: HttpRequest) -> HttpResponse:
     """Write a rule."""
     book = _rulebook(request)
-    book.check()
+    book.check_change()
     products = book.products()
     if request.method != "POST":
         form = RuleForm(
@@ -200,7 +182,7 @@ def rule_edit(request: HttpRequest, pk: int) -> HttpResponse:
         book, rule = _rulebook_with(request, pk)
     except Http404:
         return _show_deleted(request)
-    book.check()
+    book.check_change()
     products, initial = book.products(), RuleForm.initial_of(rule)
     if request.method != "POST":
         form = RuleForm(company=book.company, products=products, initial=initial)
@@ -235,7 +217,7 @@ def _show_deleted(request: HttpRequest) -> HttpResponse:
     book = Rulebook.of(signed_in(request), company_id) if company_id else None
     if book is None:
         raise Http404("No such rule.")
-    book.check()
+    book.check_change()
     form = RuleForm(request.POST, company=book.company, products=book.products())
     return _show_form(request, book, form, late=True, status=409)
 
@@ -272,7 +254,7 @@ def _show_form(
 def rule_act(request: HttpRequest, pk: int, act: str) -> HttpResponse:
     """Switch a rule on or off, move it up or down, or delete it."""
     book, rule = _rulebook_with(request, pk)
-    book.check()
+    book.check_change()
     if act not in RULE_ACTS:
         raise Http404("No such act.")
     form = RuleActForm(request.POST)

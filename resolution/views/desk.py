@@ -4,11 +4,11 @@ A person sees the cases of every company on whose team they are, and narrows the
 `?company=`; nothing of that is remembered but in the address.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from django.db.models import BooleanField, ExpressionWrapper, JSONField, OuterRef, Q, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
@@ -289,6 +289,50 @@ class Desk:
             "notices_href": reverse("dash-notices"),
             "unread": self._unread(reading),
         }
+
+
+@dataclass(frozen=True)
+class Office:
+    """One company of a person's, on a page that shows one at a time.
+
+    Whose office has rules of its own says so in `check`; `prefers` are the roles of the company
+    that is shown where none is named.
+    """
+
+    desk: Desk
+    company: Company
+    prefers: ClassVar[Container[str]] = ()
+
+    @classmethod
+    def of(cls, user: User, company_id: str = "") -> Self | None:
+        """That of the named company, or of one of theirs; None for who is on no team.
+
+        Raises Http404 for a company that is not theirs, PermissionDenied for who may not be there.
+        """
+        desk = Desk.of(user, company_id)
+        if not desk.places:
+            return None
+        first = next((p for p in desk.places if p.role in cls.prefers), desk.places[0])
+        company = desk.chosen or first.company
+        office = cls(replace(desk, chosen=company), company)
+        office.check()
+        return office
+
+    @classmethod
+    def asked(cls, request: HttpRequest) -> Self | None:
+        """The one that the address names."""
+        return cls.of(signed_in(request), request.GET.get("company", ""))
+
+    def check(self) -> None:
+        """Raise PermissionDenied for somebody of the team who has nothing to do here."""
+
+    @property
+    def place(self) -> TeamMember:
+        """What the person is in the company."""
+        return next(p for p in self.desk.places if p.company_id == self.company.pk)
+
+    def href(self, name: str, *args: Any) -> str:
+        return href(name, self.desk.query(self.company), *args)
 
 
 def at_most(many: int) -> int | str:

@@ -1,6 +1,5 @@
 """A company's saved replies: all of them, and one to write, change or remove."""
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
@@ -12,43 +11,25 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from marketplace.models import Company, User
 from resolution import replies as saved
 from resolution import rules
 from resolution.forms.replies import ReplyForm, ReplyRemoveForm
 from resolution.models import SavedReply
-from resolution.views.desk import Desk, href, no_company, signed_in
+from resolution.views.desk import Office, no_company, signed_in
 
 TITLE_TAKEN = "Another reply has this title. Choose one that tells them apart."
 TOO_MANY = f"A company can keep {saved.MOST} replies. Remove one first."
 
 
-@dataclass(frozen=True)
-class Shelf:
-    """One company's replies, for somebody who may use them."""
+class Shelf(Office):
+    """One company's replies, for somebody who may use them: a viewer sends and so reads none."""
 
-    desk: Desk
-    company: Company
-
-    @classmethod
-    def of(cls, user: User, company_id: str = "") -> "Shelf | None":
-        """The named company's, or the first's of theirs; None for who is on no team.
-
-        Raises PermissionDenied for a viewer, who sends nothing and so reads none.
-        """
-        desk = Desk.of(user, company_id)
-        if not desk.places:
-            return None
-        company = desk.chosen or desk.places[0].company
-        if not saved.may_use(desk.actor(company.pk)):
+    def check(self) -> None:
+        if not saved.may_use(self.desk.actor(self.company.pk)):
             raise PermissionDenied(
-                f"Only owners, admins and support of {company.name} use its saved replies. "
+                f"Only owners, admins and support of {self.company.name} use its saved replies. "
                 "Your role is viewer."
             )
-        return cls(replace(desk, chosen=company), company)
-
-    def href(self, name: str) -> str:
-        return href(name, self.desk.query(self.company))
 
 
 def _shelf_with(request: HttpRequest, pk: int) -> tuple[Shelf, SavedReply]:
@@ -71,7 +52,7 @@ def _shelf_with(request: HttpRequest, pk: int) -> tuple[Shelf, SavedReply]:
 @never_cache
 def replies(request: HttpRequest) -> HttpResponse:
     """A company's replies by title, each as a buyer would read it."""
-    shelf = Shelf.of(signed_in(request), request.GET.get("company", ""))
+    shelf = Shelf.asked(request)
     if shelf is None:
         return no_company(request)
     return _show_all(request, shelf)
@@ -106,7 +87,7 @@ def _show_all(
 @never_cache
 def reply_new(request: HttpRequest) -> HttpResponse:
     """Write a reply."""
-    shelf = Shelf.of(signed_in(request), request.GET.get("company", ""))
+    shelf = Shelf.asked(request)
     if shelf is None:
         raise Http404("On no team.")
     if request.method != "POST":
