@@ -336,6 +336,19 @@ def _apply(kept: FedRecord, record: Any) -> ResultOut:
     return result
 
 
+def try_again(pk: int) -> ResultOut | None:
+    """Apply a record that is kept and not applied, and what waits for it; None if it is applied."""
+    with transaction.atomic():
+        _one_at_a_time()
+        kept = FedRecord.objects.get(pk=pk)
+        if kept.applied_at:
+            return None
+        result = _apply(kept, KINDS[kept.kind].model_validate(kept.payload))
+        if result.status == "applied":
+            _apply_waiting({kept.record_id})
+    return result
+
+
 def _conflict(reason: IntegrityError) -> str:
     said = str(reason)
     if "payment_charge_once" in said:

@@ -134,6 +134,9 @@ class FedRecord(models.Model):
         )
         indexes = (
             GinIndex(fields=["needs"], condition=~models.Q(needs=[]), name="fed_record_waiting"),
+            models.Index(
+                fields=["-id"], condition=models.Q(applied_at=None), name="fed_record_to_see"
+            ),
         )
 
     def __str__(self) -> str:

@@ -256,10 +256,13 @@ class CompanyAdmin(ReadOnlyAdmin):
     def links(self, company: Company) -> SafeString:
         return format_html(
             '<a href="{}?q={}">Cases</a> · <a href="{}?q={}">Products</a> · '
-            '<a href="{}?q={}">Payments</a>',
+            '<a href="{}?q={}">Payments</a> · <a href="{}?q={}">Webhooks</a> · '
+            '<a href="{}?q={}">What we were told of it</a>',
             reverse("admin:resolution_case_changelist"), company.public_id,
             reverse("admin:marketplace_product_changelist"), company.public_id,
             reverse("admin:payments_payment_changelist"), company.public_id,
+            reverse("admin:notifications_webhookendpoint_changelist"), company.public_id,
+            reverse("admin:api_fedrecord_changelist"), company.public_id,
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Messages that left, wait to leave, or were given up; the latter can be sent again."""
+"""Messages that left, wait to leave, or were given up; and the webhooks of companies."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -6,12 +6,20 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import path
+from django.urls import path, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
-from marketplace.admin import ReadOnlyAdmin, link_to
+from marketplace.admin import Looked, ReadOnlyAdmin, link_to
 from notifications import outbox, preferences
-from notifications.models import Notification, Preferences
+from notifications.models import (
+    Notification,
+    Preferences,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 
 
 @admin.register(Notification)
@@ -85,3 +93,62 @@ class PreferencesAdmin(ReadOnlyAdmin):
             preferences.mark_works(chosen.user)
             messages.success(request, "E-mail goes to this address again.")
         return redirect("admin:notifications_preferences_change", pk)
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnlyAdmin):
+    """Where companies let us tell their own programs, and how that goes. Secrets are not shown."""
+
+    found_by: ClassVar[Mapping[str, str]] = {
+        "hook_": "public_id", "biz_": "company__public_id", "": "company__name__istartswith",
+    }  # fmt: skip
+    search_help_text = _("A hook_ or biz_ id, or the beginning of a company’s name.")
+    list_display = (
+        "public_id", "url", "of", "enabled", "consecutive_failures", "failing_since",
+    )  # fmt: skip
+    list_select_related = ("company",)
+    list_filter = ("enabled", "disabled_reason", ("failing_since", admin.EmptyFieldListFilter))
+    fields = (
+        "public_id", "of", "url", "events", "api_version_date", "enabled", "disabled_reason",
+        "disabled_at", "consecutive_failures", "failing_since", "last_failure_at", "created_at",
+        "links",
+    )  # fmt: skip
+
+    @admin.display(description=_("company"))
+    def of(self, endpoint: WebhookEndpoint) -> SafeString | str:
+        return link_to(endpoint.company)
+
+    @admin.display(description=_("See also"))
+    def links(self, endpoint: WebhookEndpoint) -> SafeString:
+        sent = reverse("admin:notifications_webhookdelivery_changelist")
+        return format_html('<a href="{}?q={}">{}</a>', sent, endpoint.public_id, _("Deliveries"))
+
+
+class Attempts(Looked):
+    """Each request that was made for a delivery, and its answer."""
+
+    model = WebhookAttempt
+    fields = ("public_id", "number", "sent_at", "response_code", "error", "seconds")
+    show_change_link = False
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    """One message to one endpoint, and how far it has come."""
+
+    found_by: ClassVar[Mapping[str, str]] = {
+        "biz_": "endpoint__company__public_id", "": "endpoint__public_id",
+    }  # fmt: skip
+    search_help_text = _("A hook_ or biz_ id.")
+    list_display = ("message_id", "type", "to", "state", "attempts", "created_at", "settled_at")
+    list_select_related = ("endpoint",)
+    list_filter = ("state",)
+    inlines = (Attempts,)
+    fields = (
+        "message_id", "to", "type", "about", "resource", "thread", "state", "attempts",
+        "next_attempt_at", "error", "happened_at", "created_at", "settled_at", "body",
+    )  # fmt: skip
+
+    @admin.display(description=_("endpoint"))
+    def to(self, delivery: WebhookDelivery) -> SafeString | str:
+        return link_to(delivery.endpoint)

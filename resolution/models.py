@@ -502,3 +502,33 @@ class ReminderMark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.days} days before"
+
+
+class Presence(models.Model):
+    """One of the staff has a case open: when their page said so last."""
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="present")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
+    last_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=["case", "user"], name="presence_of_one_on_one"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user} on {self.case}"
+
+
+class Assignment(models.Model):
+    """Somebody of the staff took a case, or let it go. Rows are only added."""
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="assignments")
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", db_index=False)
+    to = models.ForeignKey(
+        User, on_delete=models.PROTECT, related_name="+", null=True, db_index=False
+    )
+    at = models.DateTimeField(default=clock.now)
+
+    def __str__(self) -> str:
+        return f"{self.case} to {self.to}"

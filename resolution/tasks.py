@@ -4,7 +4,16 @@ from celery import shared_task
 
 from notifications import outbox
 from payments import refunds
-from resolution import announcements, custody, drafts, evidence, messages, reminders, sweeps
+from resolution import (
+    announcements,
+    custody,
+    drafts,
+    evidence,
+    messages,
+    presence,
+    reminders,
+    sweeps,
+)
 from resolution.models import Case
 
 
@@ -80,6 +89,10 @@ def sweep_uploads() -> None:
 
 @shared_task
 def keep_files() -> None:
-    """Remove the files whose time is over, and compare those that are kept with their rows."""
+    """Remove the files whose time is over, and compare those that are kept with their rows.
+
+    And who of the staff had a case open long ago.
+    """
     custody.remove_old()
+    presence.forget()
     custody.compare_storage()

@@ -4,7 +4,7 @@ A page is shown by GET and changed by nothing; each act is a POST to an address 
 by its form and taken by `resolution.cases`. There is no other way to edit a case here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -16,15 +16,16 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
+from django.utils.translation import gettext as _
 
 from marketplace import clock
 from marketplace.admin import ReadOnlyAdmin
 from marketplace.doorbell import ring
 from marketplace.models import User
 from payments import refunds
-from resolution import readings, timeline, words
+from resolution import presence, readings, timeline, words
 from resolution.actors import as_staff
-from resolution.admin import deciding, decision_page, listing, money, queue, record
+from resolution.admin import audit, deciding, decision_page, listing, money, queue, record
 from resolution.admin.desk import ACTS, Desk
 from resolution.cases import CaseChanged, NotAllowed, StepRefused
 from resolution.forms.decisions import (
@@ -35,6 +36,7 @@ from resolution.forms.decisions import (
 )
 from resolution.models import Case, Reading
 from resolution.terms import Party
+from resolution.views.onward import onward
 
 STAFF = Party.STAFF
 DONE = {
@@ -70,7 +72,9 @@ class CaseAdmin(ReadOnlyAdmin):
             at("money/try-again/", self.try_again, "money_try_again"),
             at("<str:public_id>/change/", self.page, "change"),
             at("<str:public_id>/assign/", self.assign, "assign"),
+            at("<str:public_id>/audit/", self.audit, "audit"),
             path("<str:public_id>/live/", self.live, name="resolution_case_live"),
+            path("<str:public_id>/present/", self.present, name="resolution_case_present"),
             at("<str:public_id>/<slug:act>/", self.act, "act"),
         ]
 
@@ -93,7 +97,7 @@ class CaseAdmin(ReadOnlyAdmin):
             counts=counts,
             oldest=oldest,
             looking=looking,
-            rows=[listing.Row(case, user) for case in page.cases],
+            rows=listing.rows(page.cases, user),
             first_href=looking.address() if looking.after else "",
             next_href=looking.address(after=page.next_mark) if page.next_mark else "",
             filters=listing.filters(looking, counts),
@@ -152,8 +156,9 @@ class CaseAdmin(ReadOnlyAdmin):
         """What is known of a case, and the forms that are open to this person."""
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        user = self._member(request)
-        return self._page(request, Desk(_case(public_id), user))
+        user, case = self._member(request), _case(public_id)
+        presence.here(user, case)
+        return self._page(request, Desk(case, user))
 
     def live(self, request: HttpRequest, public_id: str) -> HttpResponse:
         """Whether the case has moved on; who is logged out is told so, and not sent elsewhere."""
@@ -168,6 +173,36 @@ class CaseAdmin(ReadOnlyAdmin):
         told = news.told(page_href=_address(case), live_href=_live_address(case))
         return render(request, "rc/_news.html", {**told, "new_tab": True})
 
+    def present(self, request: HttpRequest, public_id: str) -> HttpResponse:
+        """Say that this person still has the case open, and who else has."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        if not self.admin_site.has_permission(request):
+            return render(request, "rc/_logged_out.html", status=HTTPStatus.UNAUTHORIZED)
+        user, case = self._member(request), _case(public_id)
+        presence.here(user, case)
+        return render(request, "admin/resolution/case/_present.html", _present(case, user))
+
+    def audit(self, request: HttpRequest, public_id: str) -> HttpResponse:
+        """Who did what on a case and who looked at it; not for somebody who is a party to it."""
+        if request.method not in ("GET", "HEAD"):
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        user, case = self._member(request), _case(public_id)
+        if as_staff(user, case).conflicted:
+            raise PermissionDenied(record.CONFLICTED)
+        return self._respond(
+            request,
+            "audit.html",
+            title=_("Who was at this case"),
+            crumbs=[
+                ("Cases", reverse("admin:resolution_case_changelist")),
+                (case.public_id, _address(case)),
+                (_("Audit"), ""),
+            ],
+            case=case,
+            audit=audit.of(case),
+        )
+
     def assign(self, request: HttpRequest, public_id: str) -> HttpResponse:
         """Take a case, from nobody or from a colleague, or let it go."""
         user, case = self._member(request), _case(public_id)
@@ -177,7 +212,7 @@ class CaseAdmin(ReadOnlyAdmin):
                 raise PermissionDenied(record.CONFLICTED)
             seen = form.cleaned_data["seen"] or None
             to = None if seen == user.pk else user
-            if not queue.assign(case, to, seen=seen):
+            if not queue.assign(case, to, by=user, seen=seen):
                 holder = _case(public_id).assigned_to
                 who = f"{holder.name} has" if holder else "Nobody has"
                 messages.error(request, f"{who} this case now. Nothing was changed.")
@@ -194,7 +229,7 @@ class CaseAdmin(ReadOnlyAdmin):
         form = desk.form(act, request.POST)
         form.is_valid()
         if desk.took(form):
-            return _to(desk.case)
+            return onward(request, _address(desk.case))
         if desk.actor.conflicted or not desk.actor.role:
             return self._refused(request, desk, form, desk.why_not, HTTPStatus.FORBIDDEN)
         moved_on = form.cleaned_data.get("version", desk.case.version) != desk.case.version
@@ -208,7 +243,7 @@ class CaseAdmin(ReadOnlyAdmin):
             if fill in ("half", "all"):
                 return self._page(request, desk, deciding.filled(form, fill))
             if request.POST.get("do") == "preview" and form.is_valid():
-                return self._page(request, desk, form, preview=deciding.preview(desk.case, form))
+                return self._page(request, desk, form, previews=deciding.previews(desk.case, form))
         if not form.is_valid():
             return self._page(request, desk, form, status=HTTPStatus.UNPROCESSABLE_ENTITY)
         try:
@@ -224,7 +259,7 @@ class CaseAdmin(ReadOnlyAdmin):
         messages.success(request, DONE[act])
         if request.POST.get("back") == "money":
             return redirect("admin:resolution_case_money")
-        return _to(desk.case)
+        return onward(request, _address(desk.case))
 
     # ── Pieces ────────────────────────────────────────────────────────────────────────────────────
 
@@ -239,7 +274,7 @@ class CaseAdmin(ReadOnlyAdmin):
         desk: "Desk",
         form: CaseForm | None = None,
         *,
-        preview: dict[str, Any] | None = None,
+        previews: Sequence[tuple[str, dict[str, Any]]] = (),
         status: int = HTTPStatus.OK,
     ) -> HttpResponse:
         case = desk.case
@@ -251,11 +286,12 @@ class CaseAdmin(ReadOnlyAdmin):
             status=status,
             title=f"{case.buyer.name} asks {case.company.name} for {words.asked(case)}",
             crumbs=[("Cases", reverse("admin:resolution_case_changelist")), (case.public_id, "")],
-            preview=preview,
+            previews=previews,
             live_href=f"{_live_address(case)}?after={desk.last_event_id}",
             seconds=settings.LIVE_SECONDS,
             refused=form if form is not None and form.errors else None,
             **context,
+            **_present(case, desk.user),
         )
 
     def _refused(
@@ -301,6 +337,15 @@ def _case(public_id: str) -> Case:
     if case is None:
         raise Http404
     return case
+
+
+def _present(case: Case, user: User) -> dict[str, Any]:
+    """Who else has the case open, and where the page asks for that."""
+    return {
+        "others": presence.on([case], but=user).get(case.pk, []),
+        "present_href": reverse("admin:resolution_case_present", args=[case.public_id]),
+        "present_seconds": presence.SECONDS,
+    }
 
 
 def _address(case: Case) -> str:

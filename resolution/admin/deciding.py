@@ -49,8 +49,8 @@ def around(desk: Desk, form: DecideForm) -> dict[str, Any]:
     }
 
 
-def preview(case: Case, form: DecideForm) -> dict[str, Any]:
-    """The decision as both sides will read it, if it is sent now."""
+def previews(case: Case, form: DecideForm) -> list[tuple[str, dict[str, Any]]]:
+    """The decision as each side will read it, if it is sent now."""
     now = clock.now()
     verdict = form.verdict()
     due = now + words.DAY * words.settings.APPEAL_DAYS
@@ -64,7 +64,13 @@ def preview(case: Case, form: DecideForm) -> dict[str, Any]:
         public_id="preview", case=case, step=step_here(case), party=STAFF,
         message=form.cleaned_data["why"], data=data, created_at=now,
     )  # fmt: skip
-    return timeline.entries(case, [event], STAFF)[0].verdict
+    return [
+        (
+            words.name_of(case, side, STAFF),
+            timeline.entries(case, [event], side)[0].verdict | {"id": f"v-preview-{side}"},
+        )
+        for side in BOTH
+    ]
 
 
 def _consequences(case: Case, form: DecideForm) -> dict[str, Any]:

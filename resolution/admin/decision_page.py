@@ -42,6 +42,7 @@ def context(desk: Desk, used: CaseForm | None) -> dict[str, Any]:
         "money": failed_refunds.refund_of(desk),
         "assigned": case.assigned_to,
         "assign_seen": case.assigned_to_id or 0,
+        "conflicted": desk.actor.conflicted,
         "is_mine": case.assigned_to == desk.user,
         "may_assign": bool(desk.actor.role) and not desk.actor.conflicted
         and case.waiting_on == STAFF,

@@ -157,7 +157,12 @@ class Desk:
         who = last.actor.name if last.actor else "The system"
         if last.actor == self.user:
             who = "You"
-        rows = getattr(Case, last.step)._django_fsm.transitions.values()
-        effects = next(iter(rows)).custom["effects"]
         on = words.when_text(last.created_at)
-        return f"{who} took a step in the meantime: “{effects.label}”, {on}."
+        return f"{who} took a step in the meantime: “{label_of(last.step)}”, {on}."
+
+
+def label_of(step: str) -> str:
+    """What a step is called."""
+    rows = getattr(Case, step)._django_fsm.transitions.values()
+    label: str = next(iter(rows)).custom["effects"].label
+    return label

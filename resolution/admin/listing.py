@@ -1,5 +1,6 @@
 """The queue as it is drawn: a row of finished strings a case, and the links that narrow it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from django.urls import reverse
 
 from marketplace.models import User
-from resolution import words
+from resolution import presence, words
 from resolution.admin import queue
 from resolution.models import Case
 from resolution.terms import Party, State
@@ -21,6 +22,8 @@ class Row:
 
     case: Case
     user: User
+    others: Sequence[str] = ()
+    """Who else has the case open now."""
 
     @property
     def href(self) -> str:
@@ -50,6 +53,12 @@ class Row:
         if case.assigned_to is None:
             return "Unassigned" if case.waiting_on == STAFF else ""
         return "You" if case.assigned_to == self.user else case.assigned_to.name
+
+
+def rows(cases: Sequence[Case], user: User) -> list[Row]:
+    """The rows of a page. One query, for who is on them now."""
+    others = presence.on(cases, but=user) if cases else {}
+    return [Row(case, user, others.get(case.pk, ())) for case in cases]
 
 
 def pill_of(case: Case) -> words.Pill:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from babel.numbers import list_currencies
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Count, ExpressionWrapper, F, Min, Q, Value, When
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
@@ -21,7 +21,7 @@ from django.utils.dateparse import parse_datetime
 from marketplace import clock
 from marketplace.models import Company, User
 from payments.money import exponent, limit_in
-from resolution.models import Case
+from resolution.models import Assignment, Case
 from resolution.terms import BOTH, Money, Party, ReviewReason, State
 
 PAGE = 25
@@ -230,14 +230,20 @@ def take_next(user: User) -> Case | None:
             small |= Q(currency=currency, asked_minor__lte=limit)
         rows = rows.filter(small, proposed_by=None).exclude(money=Money.FAILED)
     for case in rows.order_by("due_at", "pk")[:PAGE]:
-        if assign(case, user, seen=None):
+        if assign(case, user, by=user, seen=None):
             return case
     return None
 
 
-def assign(case: Case, to: User | None, *, seen: int | None) -> bool:
+def assign(case: Case, to: User | None, *, by: User, seen: int | None) -> bool:
     """Assign a case, or nobody, unless it is not as seen any more: True when it was done.
 
-    Who works on a case is no part of its life: no step, no version, no entry of the timeline.
+    Who works on a case is no part of its life: no step, no version, no entry of the timeline; the
+    audit tells of it.
     """
-    return bool(Case.objects.filter(pk=case.pk, assigned_to=seen).update(assigned_to=to))
+    with transaction.atomic():
+        free = Case.objects.filter(pk=case.pk, assigned_to=seen)
+        done = bool(free.update(assigned_to=to))
+        if done:
+            Assignment.objects.create(case=case, by=by, to=to)
+    return done

@@ -26,9 +26,11 @@ from django.test.utils import override_settings
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from api import tokens
+from api.models import FedRecord
+from marketplace import clock
 from marketplace.models import Company, Membership, Product, TeamMember, User
 from notifications import preferences
-from notifications.models import Notification, WebhookAttempt, WebhookEndpoint
+from notifications.models import Notification, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from payments import credits, refunds
 from payments.gateways import RefundAnswer
 from payments.models import CreditAdjustment, Discrepancy, ProviderEvent, Refund
@@ -99,6 +101,10 @@ GET  admin:*_case_assign              | in   in   in   in   in   in   in   in   
 POST admin:*_case_assign              | in   in   in   in   in   in   in   in   done done 403
 GET  admin:*_case_live                | 401  401  401  401  401  401  401  401  ok   ok   ok
 POST admin:*_case_live                | 405  405  405  405  405  405  405  405  405  405  405
+GET  admin:*_case_present             | 401  401  401  401  401  401  401  401  ok   ok   ok
+POST admin:*_case_present             | 405  405  405  405  405  405  405  405  405  405  405
+GET  admin:*_case_audit               | in   in   in   in   in   in   in   in   ok   ok   403
+POST admin:*_case_audit               | in   in   in   in   in   in   in   in   405  405  405
 GET  admin:*_case_act decide          | in   in   in   in   in   in   in   in   back back back
 POST admin:*_case_act decide          | in   in   in   in   in   in   in   in   done done 403
 GET  admin:*_case_act decide,final    | in   in   in   in   in   in   in   in   back back back
@@ -134,6 +140,8 @@ GET  admin:*_case_money               | in   in   in   in   in   in   in   in   
 POST admin:*_case_money               | in   in   in   in   in   in   in   in   405  405  405
 GET  admin:*_case_money_try_again     | in   in   in   in   in   in   in   in   back back back
 POST admin:*_case_money_try_again     | in   in   in   in   in   in   in   in   403  back back
+GET  admin:*_fedrecord_try_again      | in   in   in   in   in   in   in   in   back back back
+POST admin:*_fedrecord_try_again      | in   in   in   in   in   in   in   in   back back back
 POST admin:*_case_changelist          | in   in   in   in   in   in   in   in   405  405  405
 POST admin:*_case_change              | in   in   in   in   in   in   in   in   405  405  405
 GET  admin:*_changelist               | in   in   in   in   in   in   in   in   ok   ok   ok
@@ -360,8 +368,9 @@ POST attachment                       | 405  405  405  405  405  405  405  405  
 
 
 STOCK = re.compile(
-    r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again|look_again|works_again)"
+    r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again|look_again|works_again|try_again)"
 )
+CASE_PAGES = ("assign", "audit", "change", "live", "present")
 API_ON_ONE_CASE = {
     "api:retrieve_case", "api:list_events", "api:accept_case", "api:deny_case", "api:request_info",
     "api:reply_to_case", "api:appeal_case", "api:withdraw_case",
@@ -439,6 +448,14 @@ class World:
         self.endpoint = WebhookEndpoint.objects.create(
             company=company, url="https://shop.example/", events=["refund.created"], enabled=False
         )
+        WebhookDelivery.objects.create(
+            endpoint=self.endpoint, key="k", type="refund.created", about="revt_1",
+            resource="rfnd_1", thread="rfnd_1", happened_at=clock.now(),
+        )  # fmt: skip
+        FedRecord.objects.create(
+            kind="product", record_id="prod_1", updated_at=clock.now(), payload={},
+            applied_at=clock.now(),
+        )  # fmt: skip
         self.delivery = WebhookAttempt.objects.create(
             endpoint=self.endpoint, type="refund.created", request_body='{"id": "msg_1"}',
             success=False, seconds=0.1,
@@ -552,7 +569,7 @@ class World:
     def _admin_args(self, name: str, act: str) -> list[Any]:
         if name == "admin:resolution_case_act":
             return [self.case_for(act).public_id, act.split(",")[0]]
-        if name in [f"admin:resolution_case_{page}" for page in ("assign", "change", "live")]:
+        if name in [f"admin:resolution_case_{page}" for page in CASE_PAGES]:
             return [self.escalated.public_id]
         if name == "admin:payments_creditaccount_of":
             return [self.bea.public_id]

@@ -11,9 +11,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
+from api import ingest
+from api.models import FedRecord
 from marketplace.models import Company, Product, TeamMember, User
-from notifications.models import Notification, Preferences
+from notifications.models import Notification, Preferences, WebhookDelivery, WebhookEndpoint
 from payments import credits as ledger
 from payments.models import Discrepancy, Payment, ProviderEvent, Refund
 from resolution import cases
@@ -38,8 +41,9 @@ def at_roots(db: None, as_user: LogIn) -> Client:
 
 def test_what_is_registered_is_known() -> None:
     assert LISTS == [
-        "marketplace_company", "marketplace_membership", "marketplace_product",
+        "api_fedrecord", "marketplace_company", "marketplace_membership", "marketplace_product",
         "marketplace_user", "notifications_notification", "notifications_preferences",
+        "notifications_webhookdelivery", "notifications_webhookendpoint",
         "payments_creditaccount", "payments_creditadjustment", "payments_credittransfer",
         "payments_discrepancy", "payments_payment", "payments_providerevent", "payments_refund",
         "resolution_case", "resolution_erasure", "resolution_reading", "resolution_rule",
@@ -76,6 +80,15 @@ def test_every_row_can_be_looked_at(
     Preferences.objects.create(user=failed.buyer)
     Reading.objects.create(reader=staff.user, case=failed, what="page")
     Erasure.objects.create(person=staff.user, reason="They asked.", words_too=False)
+    now = timezone.now()
+    endpoint = WebhookEndpoint.objects.create(
+        company=failed.company, url="https://shop.example/", events=["refund.created"]
+    )
+    WebhookDelivery.objects.create(
+        endpoint=endpoint, key="k", type="refund.created", about="revt_1", resource="rfnd_1",
+        thread="rfnd_1", happened_at=now,
+    )  # fmt: skip
+    FedRecord.objects.create(kind="user", record_id="user_1", updated_at=now, payload={"a": 1})
     row = row_of(name)
     assert row
 
@@ -314,3 +327,44 @@ def test_the_index_shows_cases_first(at_abes: Client) -> None:
     places = [page.index(f"/admin/{part}/") for part in ("resolution/case", "marketplace/user")]
     assert places == sorted(places)
     assert "/admin/auth/" not in page
+
+
+# ── What the marketplace told us ──────────────────────────────────────────────────────────────────
+
+
+def test_a_record_that_waits_is_found_and_tried_once_more(
+    at_abes: Client, company: Company
+) -> None:
+    record = {"type": "product", "id": "prod_9", "account_id": "biz_9", "title": "Nine",
+              "price": "9.00", "currency": "usd", "interval": "once",
+              "updated_at": "2026-01-01T00:00:00Z"}  # fmt: skip
+    ingest.take_in([record, {**record, "id": "prod_8", "account_id": company.public_id}])
+    waiting = FedRecord.objects.get(record_id="prod_9")
+    again = at("api_fedrecord_try_again", waiting.pk)
+    listed = [
+        [row.record_id for row in at_abes.get(at("api_fedrecord_changelist"), query).context["cl"]
+         .result_list]
+        for query in ({"standing": "waiting"}, {"standing": "refused"}, {"q": "prod_8"})
+    ]  # fmt: skip
+
+    early = at_abes.post(again, follow=True).content.decode()
+    Company.objects.filter(pk=company.pk).update(public_id="biz_9")
+    late = at_abes.post(again, follow=True).content.decode()
+
+    assert listed == [["prod_9"], [], ["prod_8"]]
+    assert "It still waits for another record." in early
+    assert "It is applied." in late
+    assert Product.objects.get(public_id="prod_9").company == company
+
+
+def test_the_secret_of_an_endpoint_is_shown_nowhere(at_sams: Client, company: Company) -> None:
+    endpoint = WebhookEndpoint.objects.create(
+        company=company, url="https://shop.example/", events=["refund.created"]
+    )
+    pages = [
+        at_sams.get(at("notifications_webhookendpoint_changelist"), {"q": company.public_id}),
+        at_sams.get(at("notifications_webhookendpoint_change", endpoint.pk)),
+    ]
+
+    assert ["shop.example" in page.content.decode() for page in pages] == [True, True]
+    assert [endpoint.secret in page.content.decode() for page in pages] == [False, False]

@@ -165,7 +165,7 @@ def test_a_final_review_is_proposed_and_approved_too(
 def test_a_preview_of_a_proposal_shows_the_decision(at_abes: Client, escalated: Case) -> None:
     answer = at_abes.post(act_of(escalated, "propose"), decision(escalated, do="preview"))
 
-    assert answer.context["preview"]["title"] == "Decision: refund $64.00"
+    assert answer.context["previews"][0][1]["title"] == "Decision: refund $64.00"
     assert proposed(escalated) == ("", "", 0)
 
 
