@@ -258,10 +258,23 @@ def file_row(attachment: Attachment) -> FileRow:
     )
 
 
-def _row(public_id: str, filename: str, kind: str, size: int, state: str) -> FileRow:
+PREVIEW_BYTES = 3 * 2**20
+"""A picture that is larger is shown by its name alone."""
+
+
+def thumb(public_id: str, kind: str, size: int) -> str:
+    """The address of a picture that is small enough to be looked at beside its name."""
+    small = kind == Attachment.Kind.IMAGE and size <= PREVIEW_BYTES
+    return f"{reverse('attachment', args=[public_id])}?inline=1" if small else ""
+
+
+def _row(
+    public_id: str, filename: str, kind: str, size: int, state: str, *, pictured: bool = False
+) -> FileRow:
     """A file that can be had leads to its bytes; one that cannot says why."""
     if state == Attachment.State.READY:
-        return FileRow(filename, kind, size, reverse("attachment", args=[public_id]))
+        small = thumb(public_id, kind, size) if pictured else ""
+        return FileRow(filename, kind, size, reverse("attachment", args=[public_id]), thumb=small)
     if state == Attachment.State.CHECKING:
         return FileRow(filename, kind, size, note=_("being checked for viruses"))
     if state == Attachment.State.INFECTED:
@@ -269,12 +282,18 @@ def _row(public_id: str, filename: str, kind: str, size: int, state: str) -> Fil
     return FileRow(filename, kind, size, note=_("removed"))
 
 
-def files_of(event: Event) -> list[FileRow]:
-    """The files of an event in their places; without a query where they were read with it."""
+def files_of(event: Event, *, pictured: bool = False) -> list[FileRow]:
+    """The files of an event in their places; without a query where they were read with it.
+
+    Whether small pictures are seen at once: of what staff open each file is written down.
+    """
     read: list[dict[str, Any]] | None = getattr(event, "read_files", None)
     if read is None:
-        return [file_row(a) for a in sorted(event.attachments.all(), key=_place)]
-    return [_row(**row) for row in read]
+        read = [
+            {name: getattr(a, name) for name in ("public_id", "filename", "kind", "size", "state")}
+            for a in sorted(event.attachments.all(), key=_place)
+        ]
+    return [_row(**row, pictured=pictured) for row in read]
 
 
 def entries(case: Case, events: Iterable[Event], reader: str) -> list[Entry]:
@@ -349,7 +368,7 @@ class _Told:
         is_you = party == self.reader == BUYER
         lead = tag.get("tag_lead", "")
         strong = tag.get("tag_strong", "")
-        files = files_of(event)
+        files = files_of(event, pictured=self.reader != STAFF)
         if not event.message and not files:
             actor = "You" if party == self.reader != STAFF else names[Party(party)]
             act = strong or lead

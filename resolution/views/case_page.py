@@ -28,9 +28,10 @@ from resolution.evidence import ACCEPT
 from resolution.forms.messages import MessageForm, WithFiles
 from resolution.forms.responding import ConfirmForm, RespondForm
 from resolution.lifecycle import limit_in
-from resolution.models import Attachment, Case, Draft, Event, SavedReply
+from resolution.models import Case, Draft, Event, SavedReply
 from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Party, State
+from resolution.views.onward import onward
 
 BUYER, CREATOR = Party.BUYER, Party.CREATOR
 STEPS = {
@@ -45,7 +46,6 @@ WRITTEN = ("reply", "comment", "appeal", "respond")
 NO_VERSION = (
     -1
 )  # of a form that does not say which state of the case it was made for: no case's own
-PREVIEW_BYTES = 3 * 2**20  # a picture that is larger is shown by its name alone
 SENT = {
     "accept": "Accepted. The refund is on its way.",
     "deny": "Denied. The buyer has been told.",
@@ -257,7 +257,7 @@ def act(
     assert actor.user, "an act is a person's"
     if request.POST.get("do") == "accept_decision" and name == "appeal":
         drafts.keep(actor.user, case.public_id, name, drafts.typed_in(name, request.POST))
-        return redirect(surface.act_href(case, "accept-decision"))
+        return onward(request, surface.act_href(case, "accept-decision"))
     form = _Forms(request, surface, actor, case, {}, {}).posted(name)
     if not form.is_valid():
         if name in CONFIRMED:
@@ -301,7 +301,7 @@ def act(
         return show(request, surface, actor, fresh, late=Late(str(refusal)), status=status)
     drafts.forget(actor.user, case.public_id, name)
     messages.success(request, SENT[step])
-    return redirect(f"{surface.href(case)}#{event.public_id}")
+    return onward(request, f"{surface.href(case)}#{event.public_id}")
 
 
 def confirm(
@@ -544,7 +544,7 @@ def about_files(form: WithFiles) -> dict[str, Any]:
                 timeline.file_row(file),
                 note="uploaded",
                 href="",
-                thumb=_thumb(file),
+                thumb=timeline.thumb(file.public_id, file.kind, file.size),
                 upload=file.public_id,
                 remove_name=form.add_prefix("remove_upload"),
                 remove_value=file.public_id,
@@ -557,12 +557,6 @@ def about_files(form: WithFiles) -> dict[str, Any]:
         "accept": ACCEPT,
         "upload_href": f"{reverse('uploads')}?{urlencode({'for': _name_of(form)})}",
     }
-
-
-def _thumb(file: Attachment) -> str:
-    """The address of a picture that is small enough to be looked at before it is sent."""
-    small = file.kind == Attachment.Kind.IMAGE and file.size <= PREVIEW_BYTES
-    return f"{reverse('attachment', args=[file.public_id])}?inline=1" if small else ""
 
 
 def _name_of(form: WithFiles) -> str:

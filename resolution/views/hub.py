@@ -29,6 +29,7 @@ from resolution.terms import Party, State
 from resolution.views import case_page
 from resolution.views.case_page import Surface
 from resolution.views.login import needs_login
+from resolution.views.onward import onward
 
 PAGE = 25
 CASE_COLUMNS = ("payment", "buyer", "company", "product", "refund")
@@ -284,7 +285,7 @@ def _open(request: HttpRequest, payment: Payment, user: User) -> HttpResponse:
         drafts.keep(user, payment.public_id, drafts.OPEN, drafts.typed_in(drafts.OPEN, form.data))
         return _opening_page(request, payment, form, 422)
     drafts.forget(user, payment.public_id, drafts.OPEN)
-    return redirect(HUB.href(case))
+    return onward(request, HUB.href(case))
 
 
 def _opening_page(

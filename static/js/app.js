@@ -12,23 +12,84 @@
   // An error summary takes the focus, so that a keyboard or a screen reader starts there.
   document.querySelector("[data-focus]")?.focus();
 
-  // A form is sent once. The pressed button keeps its name and value: it is disabled after the browser has read them.
-  on("submit", (event) => {
+  // A form is sent once, by htmx or by the browser. The pressed button keeps its name and value: it is disabled after
+  // they have been read.
+  let pressed = null;
+  document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!form.matches("form[data-once]")) return;
     if (form.dataset.sent) {
       event.preventDefault();
+      event.stopPropagation();
       return;
     }
     form.dataset.sent = "yes";
-    event.submitter?.setAttribute("aria-busy", "true");
+    pressed = event.submitter;
+    pressed?.setAttribute("aria-busy", "true");
+  }, true);
+  const mayBeSentAgain = (form) => {
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
+  };
+
+  // What is answered to a form that htmx sent is its own part of the page, with what is to be fixed, or the page to go
+  // on to. Anything else (a login, a page of its own) the browser fetches as it would have without scripts.
+  const isSent = (element) => element.matches?.("form[data-once][hx-post]");
+  const sendPlainly = (form) => {
+    if (pressed?.name) {
+      const chosen = document.createElement("input");
+      Object.assign(chosen, { type: "hidden", name: pressed.name, value: pressed.value });
+      form.append(chosen);
+    }
+    if (pressed?.hasAttribute("formaction")) form.action = pressed.formAction;
+    form.submit();
+  };
+  const notSent = (form) => {
+    mayBeSentAgain(form);
+    const text = form.dataset.notSent;
+    const told = form.querySelector("[data-draft]");
+    if (told) told.textContent = text;
+    say(text);
+  };
+  let answered = "";
+  on("htmx:beforeSwap", (event) => {
+    const { target, xhr, requestConfig } = event.detail;
+    const form = requestConfig.elt;
+    if (!isSent(form) || xhr.status === 204) return;
+    const isItsPart = xhr.status < 500 && xhr.responseText.includes(`id="${target.id}"`);
+    event.detail.shouldSwap = isItsPart;
+    event.detail.isError = false;
+    if (isItsPart) answered = form.getAttribute("action") ?? "";
+    else if (xhr.status < 500) sendPlainly(form);
+    else notSent(form);
+  });
+  on("htmx:sendError", (event) => {
+    if (isSent(event.target)) notSent(event.target);
+  });
+  const showAnswer = () => {
+    const form = [...document.querySelectorAll("form[data-once][hx-post]")].find(
+      (one) => (one.getAttribute("action") ?? "") === answered,
+    );
+    const first = [...(form?.querySelectorAll("textarea") ?? [])].find((text) => text.offsetParent);
+    (document.querySelector("#main [data-focus], #case [data-focus]") ?? first)?.focus();
+    answered = "";
+  };
+
+  // Ctrl+Enter (⌘+Enter) sends the form that is being written in, by the last of its buttons that is seen.
+  on("keydown", (event) => {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.isComposing) return;
+    const form = event.target.form;
+    if (!form?.matches("form[data-once]")) return;
+    const seen = [...form.querySelectorAll("button[type=submit]:not([aria-hidden])")].filter((one) => one.offsetParent);
+    if (!seen.length) return;
+    event.preventDefault();
+    form.requestSubmit(seen.at(-1));
   });
 
   // Coming back with the back button makes the form usable again.
   window.addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
-    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
-    for (const button of document.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
+    for (const form of document.querySelectorAll("form[data-sent]")) mayBeSentAgain(form);
   });
 
   // "16 of 4,000 characters" under a text with a limit.
@@ -157,6 +218,7 @@
     const { target, xhr } = event.detail;
     const news = document.getElementById("news");
     if (xhr.status !== 401 || target === news || target.matches("[data-draft]")) return;
+    if (isSent(event.detail.requestConfig.elt)) return;
     event.detail.shouldSwap = false;
     uploadFailed(event.detail.requestConfig.elt, "You’re logged out. Log in, then choose the files again.");
     if (news) news.innerHTML = xhr.responseText;
@@ -172,7 +234,7 @@
   };
   on("htmx:beforeSwap", (event) => {
     if (!event.detail.shouldSwap) return;
-    if (event.detail.target.id === "case") lastSeen = entries().at(-1)?.id ?? "";
+    if (event.detail.target.id === "case" && !answered) lastSeen = entries().at(-1)?.id ?? "";
     if (event.detail.target.matches("[data-earlier]")) {
       const next = event.detail.target.nextElementSibling;
       const top = next?.getBoundingClientRect().top;
@@ -185,6 +247,10 @@
   });
   on("htmx:afterSettle", (event) => {
     countAll();
+    if (answered) {
+      showAnswer();
+      return;
+    }
     if (event.detail.target.id !== "case" || !lastSeen) return;
     const all = entries();
     const first = all[all.findIndex((entry) => entry.id === lastSeen) + 1];

@@ -63,7 +63,12 @@ class Person:
         page.get_by_role("button", name=name, exact=whole).or_(
             page.get_by_role("link", name=name, exact=whole)
         ).click()
-        page.wait_for_load_state()
+        self.settles()
+
+    def settles(self) -> None:
+        """A form that was sent is answered: its part of the page is exchanged, or the page is."""
+        self.page.locator("form[data-sent]").first.wait_for(state="detached")
+        self.page.wait_for_load_state()
         self.look()
 
     def reads(self, text: str | re.Pattern[str]) -> None:
@@ -157,8 +162,7 @@ class Buyer(Person):
         button = self.page.get_by_role("button", name=re.compile("^Send to "))
         company: str = button.inner_text().removeprefix("Send to ")
         button.click()
-        self.page.wait_for_load_state()
-        self.look()
+        self.settles()
         return company
 
     def open_case(self, payment: str, reason: str, words: str, **more: Any) -> tuple[str, str]:

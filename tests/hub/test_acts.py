@@ -328,3 +328,28 @@ def test_a_file_of_either_side_opens_for_both_and_for_nobody_else(
             assert browser.get(address).status_code == 200
         assert nias_browser.get(address).status_code == 404
     assert Attachment.objects.count() == 2
+
+
+# ── Sent without leaving the page ─────────────────────────────────────────────────────────────────
+
+
+def test_a_form_that_the_page_sends_by_itself_comes_back_or_leads_on(
+    beas_browser: Client, take: Walk, creator: Actor
+) -> None:
+    case = take(("request_info", creator))
+    sent = {"version": Case.objects.get(pk=case.pk).version, "form_key": str(uuid4())}
+    by_itself = {"HX-Request": "true", "HX-Current-URL": f"http://testserver{page_of(case)}"}
+
+    def reply(**fields: Any) -> Any:
+        return beas_browser.post(act_on(case, "reply"), sent | fields, headers=by_itself)
+
+    empty, taken = reply(message=""), reply(message="Nine of forty.")
+
+    event = case.events.get(step="reply")
+    assert empty.status_code == 422
+    assert ["data-focus" in part for part in empty.content.decode().split('id="case"')] == [
+        False, True,
+    ]  # fmt: skip
+    assert (taken.status_code, taken.content) == (200, b"")
+    assert taken["HX-Redirect"] == f"{page_of(case)}#{event.public_id}"
+    assert taken["HX-Refresh"] == "true"

@@ -1,0 +1,287 @@
+"""Every page there is, as everybody who may see it: axe finds nothing, and nothing is too wide.
+
+The pages are those of the policy table, which fails for an address that it does not know: a new
+page cannot be missed. They are fetched without a browser, each shape once, and laid before one.
+"""
+
+import gzip
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.db import transaction
+from django.urls import reverse
+
+from resolution.models import Case
+from tests.access.test_policy import NAMELESS, World, addresses, row_of, surface_of
+from tests.access.test_policy import world as world
+
+playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+CHROMIUM = Path("/usr/bin/chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="There is no Chromium here."),
+]
+
+SITE = "https://testserver"
+SEEN_BY = {
+    "": ("stranger", "buyer"),
+    "hub": ("buyer", "other buyer"),
+    "dash": ("owner", "support", "viewer", "other owner"),
+    "admin": ("agent", "finance", "party"),
+}
+"""Who sees other pages than the rest: the others of a surface see the same as one of these."""
+
+STEPS = (
+    "waiting", "asked", "denied", "escalated", "decided", "appealed", "failed", "proposed",
+)  # fmt: skip
+
+AXE = axe.Axe().axe_script
+EVERYTHING = {"resultTypes": ["violations"]}
+COLOURS = EVERYTHING | {"runOnly": ["color-contrast", "link-in-text-block"]}
+RUN = """async options => (await axe.run(document, options)).violations.flatMap(rule =>
+    rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 160)} ${node.failureSummary}`))"""
+LOOKS = (
+    (1280, "light", EVERYTHING), (1280, "dark", COLOURS),
+    (390, "dark", EVERYTHING), (390, "light", COLOURS),
+)  # fmt: skip
+FITS = (1280, 640, 390, 320)
+"""640 is a wide screen at 200 %, 320 the narrowest that there is."""
+
+
+SAME_SHAPE = [
+    (re.compile(pattern, re.DOTALL), same)
+    for pattern, same in (
+        (r"<(script|style|title)\b.*?</\1>", ""),
+        (r' (href|action|value|id|for|name|content|src|hx-[a-z-]+|aria-[a-z]+by)="[^"]*"', r" \1"),
+        (r'="[^"]*\d[^"]*"', "=n"),
+        (r"(?<=>)[^<]*[^<\s][^<]*", "text"),
+        (r"\s+", " "),
+        (r"(<(tr|li|label|option)\b.*?</\2> ?)\1+", r"\1"),
+    )
+]
+"""What two pages of one shape may differ in: words, addresses, numbers, how many rows of a kind."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page as it was answered to somebody."""
+
+    what: str
+    path: str
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def shape(self) -> str:
+        """The page without its words: pages of one shape have the same faults."""
+        html = self.body.decode()
+        for pattern, same in SAME_SHAPE:
+            html = pattern.sub(same, html)
+        return html
+
+
+def shown(world: World, person: str, what: str, path: str, data: Any = None) -> Shown | None:
+    """A whole page that is answered to somebody; None for anything else, and for the usual 404."""
+    client = world.browser_of(person)
+    with transaction.atomic():
+        answer = client.get(path) if data is None else client.post(path, data)
+        transaction.set_rollback(True)
+    is_page = answer.headers.get("Content-Type", "").startswith("text/html")
+    if not is_page or answer.status_code in (302, 401, 404, 405) or b"<html" not in answer.content:
+        return None
+    headers = {
+        name: value
+        for name, value in answer.headers.items()
+        if name in ("Content-Type", "Content-Security-Policy")
+    }
+    label = f"{what} as {person} ({answer.status_code})"
+    return Shown(label, path, answer.status_code, headers, answer.content)
+
+
+def every_page(world: World, surface: str) -> Iterator[Shown]:
+    """Each page of a surface as each of those who see it, in every state; each shape once."""
+    seen = set()
+    for found in _answered(world, surface):
+        if found and found.shape not in seen:
+            seen.add(found.shape)
+            yield found
+
+
+def _answered(world: World, surface: str) -> Iterator[Shown | None]:
+    for name in dict.fromkeys(addresses()):
+        if surface_of(name) != surface or name.startswith("api:"):
+            continue
+        for method in ("GET", "POST"):
+            for act, _ in row_of(method, name):
+                label = f"{name} {act}".strip()
+                path = NAMELESS.get(name) or reverse(name, args=world.args(label))
+                data: Any = {} if method == "POST" else None
+                for person in SEEN_BY[surface]:
+                    yield shown(world, person, f"{method} {label}", path, data)
+    pages = {"hub": "hub-case", "dash": "dash-case", "admin": "admin:resolution_case_change"}
+    if surface in pages:
+        for step in STEPS:
+            case: Case = getattr(world, step)
+            path = reverse(pages[surface], args=[case.public_id])
+            for person in SEEN_BY[surface]:
+                yield shown(world, person, f"{step} case", path)
+    else:
+        yield shown(world, "buyer", "nowhere", "/nowhere/")
+
+
+class Screen:
+    """A browser before which pages are laid; it never asks a server."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.now: Shown | None = None
+        self.complaints: list[str] = []
+        self.weight: dict[str, int] = {}
+        page.route("**/*", self._answer)
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _said(self, said: Any) -> None:
+        """An answer of 4xx to the page itself is no complaint."""
+        if said.type == "error" and "the server responded with a status of 4" not in said.text:
+            self.complaints.append(said.text)
+
+    def _answer(self, route: Any) -> None:
+        path = urlsplit(route.request.url).path
+        if path.startswith("/static/"):
+            found = finders.find(path.removeprefix("/static/"))
+            assert isinstance(found, str), path
+            self.weight[path] = len(gzip.compress(Path(found).read_bytes()))
+            route.fulfill(path=found)
+        elif route.request.is_navigation_request():
+            shown = self.now
+            assert shown, "a page is laid there first"
+            self.weight = {path: len(gzip.compress(shown.body))}
+            route.fulfill(status=shown.status, headers=shown.headers, body=shown.body)
+        else:
+            route.fulfill(status=HTTPStatus.NO_CONTENT)
+
+    def lay(self, shown: Shown) -> None:
+        self.now = shown
+        self.page.goto(SITE + shown.path)
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the page that lies there."""
+        page = self.page
+        page.evaluate(AXE)
+        for width, theme, options in LOOKS:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            yield from page.evaluate(RUN, options)
+        for width in FITS:
+            page.set_viewport_size({"width": width, "height": 900})
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            if wide > width:
+                yield f"{wide} px wide at {width}"
+
+
+@pytest.fixture
+def screen() -> Iterator[Screen]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        context = browser.new_context(reduced_motion="reduce", ignore_https_errors=True)
+        yield Screen(context.new_page())
+        browser.close()
+
+
+@pytest.fixture(params=SEEN_BY)
+def pages(world: World, request: pytest.FixtureRequest) -> list[Shown]:
+    """All of them, fetched before there is a browser, whose loop has no part in the transaction."""
+    return list(every_page(world, request.param))
+
+
+def test_every_page_is_for_everybody(pages: list[Shown], screen: Screen) -> None:
+    wrong = []
+    for shown in pages:
+        screen.lay(shown)
+        wrong += [f"{shown.what}: {fault}" for fault in screen.faults()]
+
+    assert screen.complaints == []
+    assert wrong == []
+
+
+# ── The page of a case ────────────────────────────────────────────────────────────────────────────
+
+MOST_BYTES = 60 * 1024
+SHIFTS = """() => new Promise(tell => {
+    let sum = 0;
+    const add = list => list.getEntries().forEach(entry => sum += entry.value);
+    new PerformanceObserver(add).observe({type: "layout-shift", buffered: true});
+    requestAnimationFrame(() => setTimeout(() => tell(sum), 50));
+})"""
+MOVING = "document.getAnimations().filter(animation => animation.playState === 'running').length"
+SEEN = """selector => [...document.querySelectorAll(selector)].map(element => {
+    const style = getComputedStyle(element);
+    return style.borderTopStyle !== "none" && parseFloat(style.borderTopWidth) > 0;
+})"""
+
+
+@pytest.fixture
+def case_page(world: World) -> Shown:
+    """A case on which the creator can do everything."""
+    path = reverse("dash-case", args=[world.waiting.public_id])
+    page = shown(world, "owner", "the case", path)
+    assert page
+    return page
+
+
+def test_the_page_of_a_case_is_light_and_stands_still(case_page: Shown, screen: Screen) -> None:
+    shifts = []
+    for width in (1280, 390):
+        screen.page.set_viewport_size({"width": width, "height": 900})
+        screen.lay(case_page)
+        shifts.append(screen.page.evaluate(SHIFTS))
+
+    assert shifts == [0, 0]
+    assert screen.page.evaluate(MOVING) == 0
+    assert sum(screen.weight.values()) < MOST_BYTES, screen.weight
+
+
+def test_what_can_be_pressed_has_an_edge_in_forced_colours(
+    case_page: Shown, screen: Screen
+) -> None:
+    screen.page.emulate_media(forced_colors="active")
+    screen.lay(case_page)
+
+    for part in (".turn", ".btn", ".choice", ".card", ".meter i"):
+        edges = screen.page.evaluate(SEEN, part)
+        assert (part, bool(edges), all(edges)) == (part, True, True)
+
+
+def test_a_case_is_answered_by_keys_alone(case_page: Shown, screen: Screen) -> None:
+    screen.lay(case_page)
+    keys = screen.page.keyboard
+
+    keys.press("Tab")
+    skipped = screen.page.evaluate("document.activeElement.className")
+    screen.page.locator(".turn a.btn").focus()
+    keys.press("Enter")
+    keys.press("Tab")
+    keys.press("Space")
+    chosen = screen.page.evaluate("document.activeElement.value")
+    keys.press("ArrowDown")
+    keys.press("ArrowDown")
+    keys.press("Tab")
+    keys.type("It was delivered on the day.")
+    with screen.page.expect_request(lambda request: request.method == "POST") as sent:
+        keys.press("Control+Enter")
+
+    assert (skipped, chosen) == ("skip", "accept")
+    assert sent.value.url.endswith(f"/{case_page.path.split('/')[-2]}/respond/")
+    assert "It was delivered on the day." in (sent.value.post_data or "")
+    assert 'name="do"\r\n\r\ndeny' in (sent.value.post_data or "")
