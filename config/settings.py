@@ -129,6 +129,9 @@ METRICS_TOKENS = env.names("METRICS_TOKEN", [])
 if any(len(token) < 24 for token in METRICS_TOKENS):
     raise ImproperlyConfigured("METRICS_TOKEN must have at least 24 characters.")
 
+# Who collects traces (config/traces.py): nobody unless said, and then nothing of it is imported.
+TRACES_TO = env.url("OTEL_EXPORTER_OTLP_ENDPOINT") if env.has("OTEL_EXPORTER_OTLP_ENDPOINT") else ""
+
 # Where it is reached
 
 SITE_URL = env.url("SITE_URL", "http://localhost:8000" if not SECURE else None)
@@ -410,6 +413,7 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO"},
         # Names addresses, and what they hold; the line of the request itself does not.
         "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
         "django.server": {"handlers": [], "propagate": True},
         "gunicorn.access": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},

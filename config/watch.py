@@ -2,6 +2,7 @@
 
 import logging
 import time
+from importlib import import_module
 from typing import Any
 
 from celery import Task, signals
@@ -25,6 +26,12 @@ def start() -> None:
     signals.before_task_publish.connect(_take_the_request_along, weak=False)
     signals.task_prerun.connect(_begin, weak=False)
     signals.task_postrun.connect(_end, weak=False)
+    if settings.TRACES_TO:
+        signals.worker_process_init.connect(_trace, weak=False)
+
+
+def _trace(**_: Any) -> None:
+    import_module("config.traces").start("worker")
 
 
 def _take_the_request_along(headers: dict[str, Any], **_: Any) -> None:
