@@ -17,6 +17,7 @@ help:
 	@echo "make test         run the tests"
 	@echo "make check        format, lint, types, contracts, migrations, settings, templates, tests"
 	@echo "make torture      try to lose money: HISTORIES=2000 SEED=1 KILLS=0 WORKERS=3"
+	@echo "make races        people at the same moment: ROUNDS=10000 SEED=1 WORKERS=2"
 	@echo "make bench        how fast it is, beside the least that the same work takes: SIZE=small|full"
 	@echo "make format       put the code into its form"
 	@echo "make api-fuzz     throw made-up requests at the API"
@@ -65,6 +66,11 @@ demo-reset: .venv/installed-runtime
 .PHONY: test
 test: $(TOOLS)
 	$(BIN)/python -m pytest
+
+# People at the same moment, thousands of times over: ROUNDS=10000 SEED=1.
+.PHONY: races
+races: $(TOOLS)
+	@$(BIN)/python -m tests.races
 
 # Thousands of made-up histories and, with KILLS, workers killed at every named place.
 .PHONY: torture

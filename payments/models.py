@@ -10,6 +10,7 @@ from django.utils import timezone
 from marketplace import clock
 from marketplace.models import Company, Membership, Product
 from marketplace.public_ids import PublicIdField
+from payments.gateways.units import smallest_step
 
 
 class Payment(models.Model):
@@ -107,6 +108,11 @@ class Payment(models.Model):
     def refundable_minor(self) -> int:
         """What can still be given back, in minor units."""
         return self.amount_minor - self.refunded_minor - self.reserved_minor - self.credited_minor
+
+    @property
+    def smallest_step(self) -> int:
+        """By how much two sums differ at least that its provider can give back, in minor units."""
+        return smallest_step(self.processor, self.currency)
 
     @property
     def way_back(self) -> str:

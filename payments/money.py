@@ -13,6 +13,7 @@ from babel.numbers import (
     get_decimal_symbol,
     get_group_symbol,
 )
+from django.utils.translation import gettext as _
 
 from marketplace.language import locale as present_locale
 
@@ -81,11 +82,12 @@ def _format_money(minor: int, currency: str, locale: str) -> str:
     return f"{MINUS}{text}" if minor < 0 else text
 
 
-def parse_money(text: str, currency: str, *, maximum_minor: int) -> int:
+def parse_money(text: str, currency: str, *, maximum_minor: int, step_minor: int = 1) -> int:
     """The minor units of an amount that a person typed: `79`, `79.00`, `$1,200.50`, `12 USD`.
 
     Raises ValueError, with a sentence for the field that names the maximum, unless it is more than
-    nothing, at most `maximum_minor`, and written with no more decimals than the currency has.
+    nothing, at most `maximum_minor`, written with no more decimals than the currency has, and in
+    steps of `step_minor`: the smallest that whoever pays it out can make.
     """
     currency = currency.upper()
     most = format_money(maximum_minor, currency)
@@ -102,6 +104,18 @@ def parse_money(text: str, currency: str, *, maximum_minor: int) -> int:
         raise ValueError(f"Enter an amount above zero and up to {most}.")
     if minor > maximum_minor:
         raise ValueError(f"That is more than can be given. Enter up to {most}.")
+    if minor % step_minor:
+        below = minor - minor % step_minor
+        near = [format_money(below + n, currency) for n in (0, step_minor)]
+        if 0 < below <= maximum_minor - step_minor:
+            raise ValueError(
+                _("It can’t be paid back to the last digit. Enter %(below)s or %(above)s.")
+                % {"below": near[0], "above": near[1]}
+            )
+        raise ValueError(
+            _("It can’t be paid back to the last digit. Enter %(near)s.")
+            % {"near": near[0] if below else near[1]}
+        )
     return minor
 
 

@@ -634,8 +634,11 @@ def _array_type(column: Any) -> str:
 
 
 def _attach(taken: _Taken) -> None:
-    """Bind the actor's own unsent files to the message, each at its place."""
-    for position, attachment in enumerate(taken.files):
+    """Bind the actor's own unsent files to the message, each at its place.
+
+    In one order always: two messages at once with the same files would wait for each other.
+    """
+    for position, attachment in sorted(enumerate(taken.files), key=lambda each: each[1].pk):
         bound = Attachment.objects.filter(
             pk=attachment.pk,
             event=None,

@@ -39,6 +39,7 @@ from payments.gateways import (
     Unlisted,
 )
 from payments.gateways.connection import never_left, retry_after
+from payments.gateways.units import paypal_decimals
 from payments.money import exponent, to_decimal
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,6 @@ REFUSALS: Final[Mapping[str, str]] = {
 OF_A_SALE: Final = ("PAY-", "PAYID-")
 """How the v1 payments begin that sales belong to; orders of v2 have no such mark."""
 
-WITHOUT_DECIMALS: Final = frozenset({"HUF", "JPY", "TWD"})
 TOKEN_MARGIN = 60.0
 """Seconds before its end at which an access token is no longer used."""
 
@@ -404,7 +404,7 @@ def to_paypal_value(minor: int, currency: str) -> str:
     Raises Declined for a fraction of a currency that has none at PayPal, though it has in ISO.
     """
     value = to_decimal(minor, currency)
-    if currency.upper() not in WITHOUT_DECIMALS:
+    if paypal_decimals(currency):
         return f"{value:f}"
     if value != value.to_integral_value():
         raise Declined("DECIMALS_NOT_SUPPORTED", REFUSALS["DECIMALS_NOT_SUPPORTED"])

@@ -26,6 +26,7 @@ from payments.gateways import (
     Unknown,
 )
 from payments.gateways.connection import never_left, retry_after
+from payments.gateways.units import smallest_step, stripe_decimals
 from payments.money import exponent
 
 STATES: Final[Mapping[str, RefundState]] = {
@@ -58,13 +59,6 @@ FAILURES: Final[Mapping[str, str]] = {
     "lost_or_stolen_card": "The card was reported lost or stolen.",
     "merchant_request": "It was canceled on request.",
 }
-
-# Where Stripe's units are not hundredths, as https://docs.stripe.com/currencies lists them.
-_WHOLE: Final = frozenset(
-    {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV"}
-    | {"XAF", "XOF", "XPF"}
-)
-_THOUSANDTHS: Final = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
 
 
 class StripeGateway:
@@ -180,7 +174,7 @@ def to_stripe_units(minor: int, currency: str) -> int:
     """
     shift = _digits_apart(currency)
     if shift >= 0:
-        units, rest = minor * 10**shift, minor % 10 if currency.upper() in _THOUSANDTHS else 0
+        units, rest = minor * 10**shift, minor % smallest_step("stripe", currency)
     else:
         units, rest = divmod(minor, 10**-shift)
     if rest:
@@ -202,8 +196,7 @@ def from_stripe_units(units: int, currency: str) -> int:
 
 def _digits_apart(currency: str) -> int:
     """How many more decimals Stripe counts in than ISO does."""
-    code = currency.upper()
-    return (0 if code in _WHOLE else 3 if code in _THOUSANDTHS else 2) - exponent(code)
+    return stripe_decimals(currency) - exponent(currency)
 
 
 def _name_charge(

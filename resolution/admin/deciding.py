@@ -145,7 +145,8 @@ def _nothing_changes(case: Case) -> str:
 def filled(form: DecideForm, fill: str) -> DecideForm:
     """The same form, nothing lost, with half or all of what was asked for as the amount."""
     asked = min(form.case.asked_minor, form.most_minor)
-    minor = max(1, asked // 2) if fill == "half" else asked
+    step = form.case.payment.smallest_step
+    minor = max(step, asked // 2 // step * step) if fill == "half" else asked
     typed = {name: form[name].value() for name in form.fields}
     typed |= {"outcome": Remedy.REFUND.value, "amount": form.as_typed(minor)}
     looked_at: Any = form.fields["looked_at"]

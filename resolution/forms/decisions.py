@@ -118,7 +118,7 @@ class DecideForm(CaseForm):
     def minor(self, name: str) -> int | None:
         """The amount in a field, in minor units; None while it is not a possible one."""
         try:
-            return self._parse(str(self[name].value() or ""))
+            return self._parse(name, str(self[name].value() or ""))
         except ValueError:
             return None
 
@@ -136,7 +136,7 @@ class DecideForm(CaseForm):
         name = {Remedy.REFUND: "amount", Remedy.CREDIT: "credits"}.get(Remedy(outcome or "none"))
         if name and name in cleaned:
             try:
-                cleaned["minor"] = minor = self._parse(cleaned[name])
+                cleaned["minor"] = minor = self._parse(name, cleaned[name])
             except ValueError as problem:
                 self.add_error(name, str(problem))
             else:
@@ -154,8 +154,10 @@ class DecideForm(CaseForm):
         cleaned = self.cleaned_data
         return Verdict(Remedy(cleaned["outcome"]), cleaned["minor"], tuple(cleaned["looked_at"]))
 
-    def _parse(self, text: str) -> int:
-        return parse_money(text, self.case.currency, maximum_minor=self.most_minor)
+    def _parse(self, name: str, text: str) -> int:
+        """The amount of a field; credits are ours, so they can be given to the last digit."""
+        step = self.case.payment.smallest_step if name == "amount" else 1
+        return parse_money(text, self.case.currency, maximum_minor=self.most_minor, step_minor=step)
 
 
 class ProposeForm(DecideForm):

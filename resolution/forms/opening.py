@@ -137,7 +137,10 @@ class OpenCaseForm(WithFiles):
             self.errors.pop("amount", None)
         elif "amount" in cleaned:
             try:
-                asked = parse_money(cleaned["amount"], currency, maximum_minor=most)
+                step = self.payment.smallest_step
+                asked = parse_money(
+                    cleaned["amount"], currency, maximum_minor=most, step_minor=step
+                )
                 cleaned["asked_minor"] = asked
             except ValueError:
                 self.add_error("amount", self._range())
@@ -146,10 +149,13 @@ class OpenCaseForm(WithFiles):
         return cleaned
 
     def _range(self) -> str:
-        currency = self.payment.currency
+        currency, step = self.payment.currency, self.payment.smallest_step
         least, most = (
-            format_money(1, currency),
+            format_money(step, currency),
             format_money(self.payment.refundable_minor, currency),
         )
-        whole = "" if exponent(currency) else ", without decimals"
-        return f"Enter an amount from {least} to {most}{whole}."
+        if step == 10 ** exponent(currency):
+            return f"Enter an amount from {least} to {most}, without decimals."
+        if step > 1:
+            return f"Enter an amount from {least} to {most}, in steps of {least}."
+        return f"Enter an amount from {least} to {most}."

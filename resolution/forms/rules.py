@@ -8,6 +8,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from marketplace.models import Company, Product
+from payments.gateways.units import smallest_step
+from payments.models import Payment
 from payments.money import exponent, parse_money
 from resolution import rules
 from resolution.forms.messages import MessageField, shows
@@ -141,7 +143,12 @@ class RuleForm(forms.Form):
         values["maximum_minor"], values["product"] = None, product
         if text := values.get("maximum", "").strip():
             try:
-                values["maximum_minor"] = parse_money(text, currency, maximum_minor=_most(currency))
+                values["maximum_minor"] = parse_money(
+                    text,
+                    currency,
+                    maximum_minor=_most(currency),
+                    step_minor=smallest_step(Payment.Processor.STRIPE, currency),
+                )
             except ValueError as sentence:
                 self.add_error("maximum", str(sentence))
             if product and product.currency != currency:

@@ -117,6 +117,18 @@ def test_what_is_wrong_is_said_and_nothing_is_lost(
     assert not Rule.objects.exists()
 
 
+def test_a_maximum_that_cannot_be_paid_back_to_the_last_digit_is_refused(
+    dash: Client, product: Product
+) -> None:
+    Product.objects.filter(pk=product.pk).update(currency="KWD")
+
+    answer = dash.post(NEW, typed(currency="KWD", maximum="1.999"))
+
+    assert answer.status_code == 422
+    assert "last digit. Enter KWD\xa01.990 or KWD\xa02.000." in text_of(answer)
+    assert not Rule.objects.exists()
+
+
 def test_another_companys_product_is_none_of_theirs(
     dash: Client, product: Product, nia: User
 ) -> None:

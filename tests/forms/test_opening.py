@@ -88,6 +88,25 @@ def test_a_currency_without_decimals_says_so(bea: User, make_payment: MakePaymen
     assert form.currency_sign == "¥"
 
 
+@pytest.mark.parametrize(
+    ("processor", "currency", "amount", "sentence"),
+    [
+        ("stripe", "KWD", "4.505", "from KWD\xa00.010 to KWD\xa06.400, in steps of KWD\xa00.010."),
+        ("paypal", "HUF", "12.50", "from HUF\xa01.00 to HUF\xa064.00, without decimals."),
+    ],
+)
+def test_an_amount_that_its_provider_cannot_pay_back_says_so(
+    processor: str, currency: str, amount: str, sentence: str, bea: User, make_payment: MakePayment
+) -> None:
+    payment = make_payment(processor=processor, currency=currency)
+
+    refused = fill_in(bea, payment, ask="part", amount=amount)
+    taken = fill_in(bea, payment, ask="part", amount=f"{amount[:-2]}00")
+
+    assert refused.errors == {"amount": [f"Enter an amount {sentence}"]}
+    assert taken.is_valid()
+
+
 @pytest.mark.parametrize("left_over", ["999999", "abc", "a\0b"])
 def test_an_amount_does_not_count_when_all_is_asked_for(
     left_over: str, bea: User, payment: Payment

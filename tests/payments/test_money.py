@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payments.gateways.units import smallest_step
 from payments.money import currency_symbol, exponent, format_money, parse_money
 
 CURRENCIES = ["USD", "EUR", "JPY", "KWD", "HUF"]
@@ -123,6 +124,32 @@ def test_a_wrong_amount_is_told_what_is_wrong_with_it(
         parse_money(text, currency, maximum_minor=7900)
 
     assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("4.505", "It can’t be paid back to the last digit. Enter KWD\xa04.500 or KWD\xa04.510."),
+        ("0.001", "It can’t be paid back to the last digit. Enter KWD\xa00.010."),
+        ("7.899", "It can’t be paid back to the last digit. Enter KWD\xa07.890."),
+    ],
+)
+def test_an_amount_between_two_steps_is_told_the_nearest(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        parse_money(text, "KWD", maximum_minor=7899, step_minor=10)
+
+    assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("processor", "currency", "step"),
+    [
+        *(("stripe", "USD", 1), ("stripe", "JPY", 1), ("stripe", "UGX", 1), ("stripe", "KWD", 10)),
+        *(("paypal", "USD", 1), ("paypal", "JPY", 1), ("paypal", "HUF", 100), ("crypto", "KWD", 1)),
+    ],
+)
+def test_the_smallest_step_is_the_providers(processor: str, currency: str, step: int) -> None:
+    assert smallest_step(processor, currency) == step
 
 
 @given(minor=st.integers(1, 10**15), currency=st.sampled_from(CURRENCIES))

@@ -185,6 +185,22 @@ def test_half_and_all_fill_the_amount_and_keep_the_rest(at_sams: Client, escalat
     assert now_at(escalated).state == "escalated"
 
 
+def test_a_sum_that_its_provider_cannot_pay_back_is_refused_and_half_is_one_that_it_can(
+    at_sams: Client, make_waiting: MakeWaiting
+) -> None:
+    dinars = make_waiting(currency="KWD", amount_minor=6430)
+    sent = decision(dinars, amount="4.505")
+
+    refused = at_sams.post(act_of(dinars, "decide"), sent)
+    half = at_sams.post(act_of(dinars, "decide"), sent | {"do": "", "fill": "half"})
+
+    assert refused.context["decision"]["form"].errors == {
+        "amount": ["It can’t be paid back to the last digit. Enter KWD\xa04.500 or KWD\xa04.510."]
+    }
+    assert half.context["decision"]["form"]["amount"].value() == "3.210"
+    assert now_at(dinars).state == "escalated"
+
+
 def test_the_preview_is_what_both_sides_read_later(
     at_sams: Client, escalated: Case, buyer: Actor
 ) -> None:

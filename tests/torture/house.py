@@ -70,11 +70,14 @@ class House:
 
 
 @contextmanager
-def open_house() -> Iterator[House]:
-    """Start PostgreSQL and Valkey in a new folder and make the tables; remove it all at the end."""
+def open_house(*, durable: bool = False) -> Iterator[House]:
+    """Start PostgreSQL and Valkey in a new folder and make the tables; remove it all at the end.
+
+    `durable` where PostgreSQL is to survive a crash.
+    """
     state = Path(tempfile.mkdtemp(prefix="rt-", dir="/tmp"))  # paths of sockets have to be short
     state.chmod(0o711)
-    house = House(state, Embedded(state, durable=False))
+    house = House(state, Embedded(state, durable=durable))
     try:
         house.servers.start()
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"]

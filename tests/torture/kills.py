@@ -9,19 +9,12 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
-from email import message_from_bytes
-from email.policy import default as modern
+from functools import partial
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import django
 import redis
@@ -29,14 +22,10 @@ import redis
 django.setup()
 
 from django.conf import settings  # noqa: E402
-from django.db.models import F  # noqa: E402
 
-from config.celery import app  # noqa: E402
-from config.demo import Part  # noqa: E402
 from marketplace.failpoints import PLACES  # noqa: E402
 from marketplace.models import User  # noqa: E402
-from notifications.models import Notification  # noqa: E402
-from payments.models import Payment, ProviderEvent, Refund  # noqa: E402
+from payments.models import Payment, Refund  # noqa: E402
 from resolution import cases  # noqa: E402
 from resolution.cases import StepRefused  # noqa: E402
 from resolution.models import Case  # noqa: E402
@@ -47,6 +36,7 @@ from tests.torture import oracle  # noqa: E402
 from tests.torture.history import let_time_pass  # noqa: E402
 from tests.torture.house import free_port, sandbox_of  # noqa: E402
 from tests.torture.people import RULED, People  # noqa: E402
+from tests.torture.works import Works, compare_mail, hurry, is_idle, mail_sink, sweep, wait_for  # noqa: E402
 
 AT_LEAST = 20
 """Kills at each place, where so many are asked for that it can be."""
@@ -54,8 +44,15 @@ AT_LEAST = 20
 MOST_UNDER_WAY = 60
 """Cases that the workers have in hand at a time, at the most; in a short run twice its kills."""
 
-SECONDS_A_KILL = 3
-SECONDS_TO_START = 180
+SECONDS_A_KILL = 20
+"""How long a run may take for each, on a machine that has other things to do."""
+
+FREEZES = 0.04
+"""How likely a process of the worker's freezes in a second."""
+
+FROZEN = 13.0
+"""Seconds for which it does: longer than its lease."""
+
 WHOLE_WORKER_EVERY = 100
 MOST_SWEEPS = 6
 FEW_SWEEPS = 2
@@ -78,70 +75,6 @@ CHANCES = {
 """How likely a worker dies there: the later in its work and the rarer, the more."""
 
 TROUBLE = ("500_after_effect", "timeout", "drop", "half_body", "429", "delay")
-SWEEPS = (
-    "resolution.tasks.sweep_cases",
-    "resolution.tasks.sweep_refunds",
-    "resolution.tasks.deliver",
-    "payments.tasks.handle_events",
-)
-
-
-class Works:
-    """The product's processes, kept up; with places to die at, or without."""
-
-    def __init__(self, environment: dict[str, str], port: int) -> None:
-        self.environment, self.port = environment, port
-        self.folder = Path(settings.VAR_DIR)
-        self.parts: list[Part] = []
-
-    def start(self, failpoints: str) -> None:
-        """Start the web server and the worker; they die where it says."""
-        environment = self.environment | {"FAILPOINTS": failpoints}
-        python = sys.executable
-        commands = {
-            "web": [
-                *(python, "-m", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{self.port}"),
-                *("--worker-class", "gthread", "--workers", "1", "--threads", "2", "--preload"),
-                *("--no-control-socket", "--log-level", "critical"),
-            ],
-            "worker": [
-                *(python, "-m", "celery", "-A", "config", "worker", "--concurrency", "3"),
-                *("--queues", "nudges,sweeps", "--without-mingle", "--without-gossip"),
-                *("--without-heartbeat", "--loglevel", "CRITICAL"),
-            ],
-        }
-        for name, command in commands.items():
-            part = Part(name, command, self.folder / f"{name}.log", environment)
-            part.start()
-            self.parts.append(part)
-        _wait_for(self._answers, "The web server did not start.")
-
-    def keep_up(self) -> None:
-        """Start again what has fallen whole."""
-        for part in self.parts:
-            if part.has_fallen:
-                part.start()
-
-    def kill_worker(self) -> None:
-        """Kill the worker with all of its processes."""
-        for part in self.parts:
-            if part.name == "worker":
-                part.kill()
-
-    def stop(self) -> None:
-        """Kill everything, as a power cut does."""
-        for part in self.parts:
-            part.kill()
-            if part.process is not None:
-                part.process.wait()
-        self.parts.clear()
-
-    def _answers(self) -> bool:
-        try:
-            with urlopen(f"http://127.0.0.1:{self.port}/livez", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False
 
 
 class Kills:
@@ -160,6 +93,7 @@ class Kills:
         self.findings = oracle.Findings()
         self.most = min(MOST_UNDER_WAY, 2 * wanted)
         self.whole, self.short = 0, False
+        self.frozen: dict[int, float] = {}
 
     def play(self) -> dict[str, object]:
         """Kill until there were enough, heal, and hold the books against the sandbox's."""
@@ -175,7 +109,9 @@ class Kills:
         for payment_id, charge_id in Payment.objects.values_list("pk", "charge_id"):
             oracle.compare(payment_id, ledger[charge_id], self.findings)
         self.findings.mismatched += invariants.violations()
-        self._compare_mail()
+        lost, unknown = compare_mail(self.mail)
+        self.findings.lost += lost
+        self.findings.mismatched += unknown
         return {
             "seed": "kills",
             "findings": asdict(self.findings),
@@ -211,9 +147,23 @@ class Kills:
             self._answer(case)
         if self.chance.random() < 0.7:
             self._misbehave()
-        _hurry()
-        self._sweep()
+        self._freeze_and_thaw()
+        hurry()
+        sweep()
         time.sleep(0.5)
+
+    def _freeze_and_thaw(self) -> None:
+        """A process is stopped wherever it is; the others go on; it wakes up without its lease."""
+        now = time.monotonic()
+        for pid in [pid for pid, until in self.frozen.items() if until < now]:
+            del self.frozen[pid]
+            _tell(pid, signal.SIGCONT)
+        running = [pid for pid in self.works.worker_processes() if pid not in self.frozen]
+        if len(running) > 1 and self.chance.random() < FREEZES:
+            frozen = self.chance.choice(running)
+            self.faults["frozen"] += 1
+            self.frozen[frozen] = now + FROZEN
+            _tell(frozen, signal.SIGSTOP)
 
     def _open(self) -> None:
         name = f"k{self.chance.getrandbits(64):x}"
@@ -246,11 +196,6 @@ class Kills:
         self.faults[kind] += 1
         self.sandbox.fault(provider, operation, kind, **seconds)
 
-    def _sweep(self) -> None:
-        """What beat sends."""
-        for task in SWEEPS:
-            app.send_task(task, queue="sweeps")
-
     # ── Afterwards ────────────────────────────────────────────────────────────────────────────────
 
     def _heal(self) -> int:
@@ -265,9 +210,9 @@ class Kills:
         sweeps = 0
         while sweeps < MOST_SWEEPS and (not sweeps or invariants.unsettled()):
             let_time_pass(3600)
-            _hurry(3600)
-            self._sweep()
-            _wait_for(self._idle, "The workers did not come to an end.")
+            hurry(3600)
+            sweep()
+            wait_for(partial(is_idle, self.valkey), "The workers did not come to an end.")
             sweeps += 1
         left = invariants.unsettled()
         self.findings.stuck += left
@@ -276,64 +221,17 @@ class Kills:
         self.works.stop()
         return sweeps
 
-    def _idle(self) -> bool:
-        """Nothing waits in Valkey, and no worker holds anything."""
-        for _ in range(3):
-            if self.valkey.llen("nudges") or self.valkey.llen("sweeps"):
-                return False
-            if self.valkey.hlen("unacked"):
-                return False
-            time.sleep(0.1)
-        return True
-
-    def _compare_mail(self) -> None:
-        """Each message that was sent has arrived, under its own id and no other."""
-        arrived = set()
-        for file in self.mail.glob("*.eml"):
-            mail = message_from_bytes(file.read_bytes(), policy=modern)
-            arrived.add(str(mail["Message-ID"]).strip("<>").partition("@")[0])
-        state = dict(Notification.objects.values_list("public_id", "state"))
-        sent = {name for name, told in state.items() if told == Notification.State.SENT}
-        self.findings.lost += [f"{name} was sent and never arrived." for name in sent - arrived]
-        unknown = arrived - set(state)
-        self.findings.mismatched += [f"{name} arrived, and is none of ours." for name in unknown]
-
 
 def failpoints() -> str:
     """Every place with its chance."""
     return ",".join(f"{place}={CHANCES[place]}" for place in PLACES)
 
 
-def _hurry(seconds: float = 400) -> None:
-    """Let leases of events and mail run out at once: they are minutes long, a refund's is not."""
-    by = timedelta(seconds=seconds)
-    ProviderEvent.objects.filter(processed_at=None).update(
-        next_attempt_at=F("next_attempt_at") - by
-    )
-    Notification.objects.filter(state__in=["pending", "sending"]).update(
-        next_attempt_at=F("next_attempt_at") - by, lease_until=F("lease_until") - by
-    )
-    Refund.objects.filter(state__in=Refund.IN_FLIGHT, lease_until=None).update(
-        next_attempt_at=F("next_attempt_at") - by
-    )
-
-
-def _wait_for(fact: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while not fact():
-        if time.monotonic() > deadline:
-            raise SystemExit(otherwise)
-        time.sleep(0.1)
-
-
-@contextmanager
-def mail_sink(port: int, folder: Path) -> Iterator[None]:
-    """A mail server that keeps each message as a file."""
-    folder.mkdir()
-    command = [sys.executable, "-m", "config.mail_sink", "--port", str(port)]
-    with subprocess.Popen([*command, "--folder", str(folder)]) as process:
-        yield
-        process.terminate()
+def _tell(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return  # it was killed meanwhile
 
 
 def main(wanted: int, seed: str) -> None:
