@@ -9,6 +9,9 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import worker_process_init
+
+from config.memory import settle
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -17,6 +20,11 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 HOUR, DAY = 3600, 24 * 3600
+
+
+@worker_process_init.connect
+def _settle(**_: object) -> None:
+    settle()
 
 
 def beat_schedule(sweep_seconds: float) -> dict[str, dict[str, Any]]:

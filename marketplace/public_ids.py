@@ -10,16 +10,24 @@ from django.db import models
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 14
 
+# What a random byte stands for. The last few are thrown away, or some letters would come more often.
+_FAIR = 256 - 256 % len(ALPHABET)
+_LETTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
+_LEFT_OUT = bytes(range(_FAIR, 256))
+
 
 def new_public_id(prefix: str) -> str:
     """A fresh id such as `reso_4F7k2MxQ9bTzLa`; 83 bits of chance, never guessable."""
-    # One question to the system's source of chance: 128 bits leave no bias that could be seen.
-    number = int.from_bytes(os.urandom(16), "big")
-    letters = []
-    for _ in range(LENGTH):
-        number, place = divmod(number, len(ALPHABET))
-        letters.append(ALPHABET[place])
-    return prefix + "".join(letters)
+    return new_public_ids(prefix, 1)[0]
+
+
+def new_public_ids(prefix: str, many: int) -> list[str]:
+    """So many fresh ids, of one question to the system's source of chance."""
+    wanted, letters = many * LENGTH, b""
+    while len(letters) < wanted:
+        letters += os.urandom(wanted + wanted // 16 + 8).translate(_LETTERS, _LEFT_OUT)
+    text = letters.decode()
+    return [prefix + text[at : at + LENGTH] for at in range(0, wanted, LENGTH)]
 
 
 class PublicIdField(models.CharField):

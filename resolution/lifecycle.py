@@ -299,6 +299,18 @@ class Lifecycle(models.Model):
             sides.add(CREATOR)
         return sides
 
+    def move(self, row: Any, act: Act) -> None:
+        """Take a step by its row, whose guards have just been asked: body, then state.
+
+        Calling the step does the same, but asks the guards again and sends signals.
+        """
+        row.method(self, act)
+        target = row.target
+        if hasattr(target, "get_state"):
+            target = target.get_state(self, row, None, args=(act,))
+        if target is not None:
+            Lifecycle.state.field.set_state(self, target)  # type: ignore[attr-defined]
+
     def _decide(self, act: Act, *, final: bool) -> None:
         assert act.verdict, "a decision needs a verdict"
         self.remedy, self.remedy_minor = act.verdict.remedy, act.verdict.amount_minor
