@@ -4,7 +4,7 @@ import gc
 
 
 def settle() -> None:
-    """Call once all is loaded: what is there stays, and young objects are looked through less often.
+    """Call once all is loaded: what is there stays, and what is new is looked through less often.
 
     Python looks for cycles after each 700 new objects by default, over and over through what a
     batch of a thousand cases or a long page is just being made of: a fifth of a sweep's time.

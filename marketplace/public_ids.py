@@ -10,7 +10,7 @@ from django.db import models
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 14
 
-# What a random byte stands for. The last few are thrown away, or some letters would come more often.
+# What a random byte stands for. The last few are thrown away, or some letters would come oftener.
 _FAIR = 256 - 256 % len(ALPHABET)
 _LETTERS = bytes(ord(ALPHABET[byte % len(ALPHABET)]) for byte in range(256))
 _LEFT_OUT = bytes(range(_FAIR, 256))

@@ -309,7 +309,7 @@ class Lifecycle(models.Model):
         if hasattr(target, "get_state"):
             target = target.get_state(self, row, None, args=(act,))
         if target is not None:
-            Lifecycle.state.field.set_state(self, target)  # type: ignore[attr-defined]
+            Lifecycle.state.field.set_state(self, target)
 
     def _decide(self, act: Act, *, final: bool) -> None:
         assert act.verdict, "a decision needs a verdict"
