@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -41,7 +42,9 @@ class DevelopersOffice(Office):
     def check(self) -> None:
         if self.place.role not in self.prefers:
             raise PermissionDenied(
-                f"Only owners and admins of {self.company.name} manage its tokens and webhooks."
+                _("Only owners and admins of {company} manage its tokens and webhooks.").format(
+                    company=self.company.name
+                )
             )
 
     def context(self, **more: Any) -> dict[str, Any]:
@@ -50,7 +53,7 @@ class DevelopersOffice(Office):
             "base": "dash/base.html",
             "nav": self.desk.nav("developers"),
             "home_href": self.href("dash-developers"),
-            "home_label": "Developers",
+            "home_label": _("Developers"),
             **more,
         }
 
@@ -157,15 +160,15 @@ def _make_token(
             form.add_error(None, str(refusal))
         else:
             shown = {
-                "title": f"“{token.name}” is ready",
-                "label": "Token",
+                "title": _("“{token}” is ready").format(token=token.name),
+                "label": _("Token"),
                 "secret": secret,
-                "says": "Programs send it as Authorization: Bearer, followed by the token.",
+                "says": _("Programs send it as Authorization: Bearer, followed by the token."),
             }
             return render(request, "dash/secret.html", context | shown)
     refused = request.method == "POST"
     status = 422 if refused else 200
-    context |= {"form": form, "title": "New token", "submit": "Make token"}
+    context |= {"form": form, "title": _("New token"), "submit": _("Make token")}
     return render(request, "dash/developer_form.html", context, status=status)
 
 
@@ -182,7 +185,7 @@ def token_revoke(request: HttpRequest, public_id: str) -> HttpResponse:
     office = DevelopersOffice.of(signed_in(request), found.company.public_id)
     assert office, "whoever sees a company's token is on its team"
     tokens.revoke(found)
-    messages.success(request, f"“{found.name}” no longer works.")
+    messages.success(request, _("“{found}” no longer works.").format(found=found.name))
     return redirect(office.href("dash-developers"))
 
 
@@ -194,7 +197,7 @@ def _own(request: HttpRequest, **more: Any) -> dict[str, Any]:
         "base": "hub/base.html",
         "nav": hub.menu(request, ""),
         "home_href": reverse("hub-tokens"),
-        "home_label": "Your API tokens",
+        "home_label": _("Your API tokens"),
         **more,
     }
 
@@ -228,7 +231,7 @@ def own_token_revoke(request: HttpRequest, public_id: str) -> HttpResponse:
     if token is None:
         raise Http404("No such token.")
     tokens.revoke(token)
-    messages.success(request, f"“{token.name}” no longer works.")
+    messages.success(request, _("“{token}” no longer works.").format(token=token.name))
     return redirect("hub-tokens")
 
 
@@ -248,11 +251,11 @@ def webhook_new(request: HttpRequest) -> HttpResponse:
         except WebhookRefused as refusal:
             form.add_error(refusal.field, str(refusal))
         else:
-            return _show_secret(request, office, endpoint, "Your webhook is ready")
+            return _show_secret(request, office, endpoint, _("Your webhook is ready"))
     context = office.context(
         form=form,
-        title="New webhook",
-        submit="Make webhook",
+        title=_("New webhook"),
+        submit=_("Make webhook"),
         action=office.href("dash-webhook-new"),
         company=office.company,
     )
@@ -265,11 +268,11 @@ def _show_secret(
 ) -> HttpResponse:
     shown = {
         "title": title,
-        "label": "Signing secret",
+        "label": _("Signing secret"),
         "secret": endpoint.secret,
-        "says": "Check the signature of every request with it, prefix and all.",
+        "says": _("Check the signature of every request with it, prefix and all."),
         "home_href": reverse("dash-webhook", args=[endpoint.public_id]),
-        "home_label": "This webhook",
+        "home_label": _("This webhook"),
     }
     return render(request, "dash/secret.html", office.context() | shown)
 
@@ -289,7 +292,7 @@ def webhook(request: HttpRequest, public_id: str) -> HttpResponse:
         except WebhookRefused as refusal:
             form.add_error(refusal.field, str(refusal))
         else:
-            messages.success(request, "The webhook is saved.")
+            messages.success(request, _("The webhook is saved."))
             return redirect("dash-webhook", public_id)
     attempts, older = _log(endpoint, request.GET.get("after", ""))
     context = office.context(
@@ -343,14 +346,16 @@ def webhook_act(request: HttpRequest, public_id: str, act: str) -> HttpResponse:
     here = redirect("dash-webhook", public_id)
     if act in ("on", "off"):
         webhooks.change_endpoint(endpoint, enabled=act == "on")
-        messages.success(request, "The webhook is on." if act == "on" else "The webhook is off.")
+        messages.success(
+            request, _("The webhook is on.") if act == "on" else _("The webhook is off.")
+        )
         return here
     if act == "secret":
         webhooks.roll_secret(endpoint)
-        return _show_secret(request, office, endpoint, "The webhook has a new secret")
+        return _show_secret(request, office, endpoint, _("The webhook has a new secret"))
     if act == "delete":
         endpoint.delete()
-        messages.success(request, "The webhook is deleted.")
+        messages.success(request, _("The webhook is deleted."))
         return redirect(office.href("dash-developers"))
     if act == "test":
         return _try_out(request, endpoint)
@@ -362,7 +367,7 @@ def webhook_act(request: HttpRequest, public_id: str, act: str) -> HttpResponse:
 def _try_out(request: HttpRequest, endpoint: WebhookEndpoint) -> HttpResponse:
     form = TestEventForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "Choose one of the events.")
+        messages.error(request, _("Choose one of the events."))
         return redirect("dash-webhook", endpoint.public_id)
     kind = form.cleaned_data["event"]
     content = announced.sample(kind, endpoint.company)
@@ -378,7 +383,7 @@ def _replay_missed(request: HttpRequest, endpoint: WebhookEndpoint) -> HttpRespo
     except WebhookRefused as refusal:
         messages.error(request, str(refusal))
     else:
-        messages.success(request, "What failed is being sent again.")
+        messages.success(request, _("What failed is being sent again."))
     return redirect("dash-webhook", endpoint.public_id)
 
 
@@ -403,8 +408,18 @@ def _tell(request: HttpRequest, send: Any) -> None:
         messages.error(request, str(refusal))
         return
     if attempt.success:
-        messages.success(request, f"Sent. The endpoint answered {attempt.response_code}.")
+        messages.success(
+            request,
+            _("Sent. The endpoint answered {response_code}.").format(
+                response_code=attempt.response_code
+            ),
+        )
     elif attempt.response_code:
-        messages.error(request, f"Sent, but the endpoint answered {attempt.response_code}.")
+        messages.error(
+            request,
+            _("Sent, but the endpoint answered {response_code}.").format(
+                response_code=attempt.response_code
+            ),
+        )
     else:
-        messages.error(request, f"It did not arrive: {attempt.error}")
+        messages.error(request, _("It did not arrive: {error}").format(error=attempt.error))

@@ -5,42 +5,53 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from api import tokens
 from notifications.webhooks import EVENTS
 from resolution.forms.messages import shows
 
-LIFETIMES = {"30": "30 days", "90": "90 days", "365": "1 year", "never": "It does not expire"}
-LABELS = {name: f"{said} ({name})" for name, said in EVENTS.items()}
+LIFETIMES = {
+    "30": _lazy("30 days"),
+    "90": _lazy("90 days"),
+    "365": _lazy("1 year"),
+    "never": _lazy("It does not expire"),
+}
+
+
+def event_labels() -> list[tuple[str, str]]:
+    """The events that an endpoint can be told of, in words and by the names that programs read."""
+    return [(name, f"{said} ({name})") for name, said in EVENTS.items()]
 
 
 class TokenForm(forms.Form):
     """What a token is for, what it may do, and for how long."""
 
     name = forms.CharField(
-        label="Name",
+        label=_lazy("Name"),
         max_length=80,
-        help_text="What will use it, so that you can tell your tokens apart.",
-        error_messages={"required": "Give the token a name."},
+        help_text=_lazy("What will use it, so that you can tell your tokens apart."),
+        error_messages={"required": _lazy("Give the token a name.")},
     )
     scopes = forms.MultipleChoiceField(
-        label="What it may do",
+        label=_lazy("What it may do"),
         # Without the one that only stands for two others.
         choices=[one for one in tokens.SCOPES.items() if one[0] != tokens.ALL_OF_CASES],
         widget=forms.CheckboxSelectMultiple,
         error_messages={
-            "required": "Choose at least one thing that the token may do.",
-            "invalid_choice": "Choose from the list below.",
+            "required": _lazy("Choose at least one thing that the token may do."),
+            "invalid_choice": _lazy("Choose from the list below."),
         },
     )
     lifetime = forms.ChoiceField(
-        label="Expires after", choices=list(LIFETIMES.items()), initial="90"
+        label=_lazy("Expires after"), choices=list(LIFETIMES.items()), initial="90"
     )
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
         if not any(shows(character) for character in name):
-            raise forms.ValidationError("Give the token a name.")
+            raise forms.ValidationError(_("Give the token a name."))
         return name
 
     @property
@@ -54,22 +65,22 @@ class WebhookForm(forms.Form):
     """Where events go, and which."""
 
     url = forms.CharField(
-        label="Address",
+        label=_lazy("Address"),
         max_length=2000,
-        help_text="An https address of yours that takes POST requests.",
-        error_messages={"required": "Enter the address that events go to."},
+        help_text=_lazy("An https address of yours that takes POST requests."),
+        error_messages={"required": _lazy("Enter the address that events go to.")},
         widget=forms.URLInput(
             attrs={"class": "input", "autocomplete": "off", "spellcheck": "false"}
         ),
     )
     events = forms.MultipleChoiceField(
-        label="Tell it when",
-        choices=list(LABELS.items()),
+        label=_lazy("Tell it when"),
+        choices=event_labels,
         widget=forms.CheckboxSelectMultiple,
         initial=list(EVENTS),
         error_messages={
-            "required": "Choose at least one event.",
-            "invalid_choice": "Choose from the list below.",
+            "required": _lazy("Choose at least one event."),
+            "invalid_choice": _lazy("Choose from the list below."),
         },
     )
 
@@ -77,7 +88,7 @@ class WebhookForm(forms.Form):
 class TestEventForm(forms.Form):
     """Which event to try an endpoint out with."""
 
-    event = forms.ChoiceField(label="Event", choices=[(name, name) for name in EVENTS])
+    event = forms.ChoiceField(label=_lazy("Event"), choices=[(name, name) for name in EVENTS])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from api.models import ApiToken
 from marketplace.models import Company, TeamMember, User
@@ -22,12 +24,12 @@ READ_PAYMENTS = "payment:basic:read"
 MANAGE_WEBHOOKS = "developer:manage_webhook"
 
 SCOPES = {
-    READ_CASES: "Read cases and their timelines",
-    MANAGE_CASES: "Open cases, answer them, and add files",
-    ALL_OF_CASES: "Both of the above",
-    READ_EMAIL: "See buyers’ e-mail addresses",
-    READ_PAYMENTS: "Read payments and refunds",
-    MANAGE_WEBHOOKS: "Manage webhooks",
+    READ_CASES: _lazy("Read cases and their timelines"),
+    MANAGE_CASES: _lazy("Open cases, answer them, and add files"),
+    ALL_OF_CASES: _lazy("Both of the above"),
+    READ_EMAIL: _lazy("See buyers’ e-mail addresses"),
+    READ_PAYMENTS: _lazy("Read payments and refunds"),
+    MANAGE_WEBHOOKS: _lazy("Manage webhooks"),
 }
 """Every scope, in the words of the page where a token is made."""
 
@@ -57,13 +59,13 @@ def make(
     """
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
-        raise TokenRefused(f"There is no scope “{unknown[0]}”.")
+        raise TokenRefused(_("There is no scope “{name}”.").format(name=unknown[0]))
     if not scopes:
-        raise TokenRefused("Choose at least one thing that the token may do.")
+        raise TokenRefused(_("Choose at least one thing that the token may do."))
     if expires_at and expires_at <= timezone.now():
-        raise TokenRefused("Choose a date in the future.")
+        raise TokenRefused(_("Choose a date in the future."))
     if company and not runs(user, company):
-        raise TokenRefused("Only an owner or an admin can make tokens for a company.")
+        raise TokenRefused(_("Only an owner or an admin can make tokens for a company."))
     secret = secret or PREFIX + secrets.token_urlsafe(32)
     token = ApiToken.objects.create(
         user=user,

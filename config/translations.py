@@ -22,6 +22,7 @@ from django.utils.translation.template import templatize
 APPS = ("api", "config", "marketplace", "notifications", "payments", "resolution")
 KEYWORDS = {
     "_": None,
+    "_lazy": None,
     "gettext": None,
     "gettext_lazy": None,
     "gettext_noop": None,
@@ -33,6 +34,15 @@ KEYWORDS = {
     "npgettext_lazy": ((1, "c"), 2, 3),
 }
 COMMENT = "Translators:"
+UNTOLD = tuple(
+    f'"{name}'
+    for name in (
+        *("Project-Id", "Report-Msgid", "POT-Creation", "PO-Revision", "Last-Translator"),
+        *("Language-Team", "Generated-By"),
+    )
+)
+"""Fields of a catalog's head that say nothing here, and would change with every run."""
+
 PLACEHOLDER = re.compile(r"%\((\w+)\)[sd]|\{(\w*)[^{}]*\}")
 TAG = re.compile(r"</?[a-z]+>")
 
@@ -102,8 +112,10 @@ def update(path: Path, texts: Catalog) -> None:
         texts, no_fuzzy_matching=True, update_creation_date=False, keep_user_comments=True
     )
     catalog.obsolete.clear()
-    with path.open("wb") as file:
-        write_po(file, catalog, width=100, include_lineno=False, ignore_obsolete=True)
+    written = BytesIO()
+    write_po(written, catalog, width=100, include_lineno=False, ignore_obsolete=True)
+    lines = written.getvalue().decode().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith(UNTOLD)))
 
 
 # ── Checked ───────────────────────────────────────────────────────────────────────────────────────

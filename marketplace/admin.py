@@ -15,14 +15,16 @@ from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.models import Company, Membership, Product, TeamMember, User
 
 COUNTED = 2_500
 """As far as lists are counted: 25 pages. What lies further back is found by searching."""
 
-admin.site.site_header = admin.site.site_title = "Administration"
-admin.site.index_title = "What would you like to look at?"
+admin.site.site_header = admin.site.site_title = _lazy("Administration")
+admin.site.index_title = _lazy("What would you like to look at?")
 admin.site.enable_nav_sidebar = False  # the lists want the room
 admin.site.unregister(Group)  # a person's staff role says what they may do
 
@@ -113,7 +115,9 @@ class TeamForm(forms.BaseInlineFormSet):
             if getattr(form, "cleaned_data", None) and not form.cleaned_data.get("DELETE")
         ]
         if TeamMember.Role.OWNER not in kept and not any(form.errors for form in self.forms):
-            raise ValidationError("A company needs an owner. Make somebody else the owner first.")
+            raise ValidationError(
+                _("A company needs an owner. Make somebody else the owner first.")
+            )
 
 
 class Looked(admin.TabularInline):
@@ -144,10 +148,10 @@ class Places(Looked):
     model = TeamMember
     fields = ("at", "role")
     show_change_link = False
-    verbose_name = "company"
-    verbose_name_plural = "on the team of"
+    verbose_name = _lazy("company")
+    verbose_name_plural = _lazy("on the team of")
 
-    @admin.display(description="company")
+    @admin.display(description=_lazy("company"))
     def at(self, place: TeamMember) -> SafeString | str:
         return link_to(place.company)
 
@@ -163,8 +167,8 @@ class Team(admin.TabularInline):
     fields = ("user", "role")
     raw_id_fields = ("user",)
     extra = 0
-    verbose_name = "person"
-    verbose_name_plural = "team"
+    verbose_name = _lazy("person")
+    verbose_name_plural = _lazy("team")
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return works_here(request.user)
@@ -189,7 +193,7 @@ class UserAdmin(ReadOnlyAdmin):
     found_by: ClassVar[Mapping[str, str]] = {
         "user_": "public_id", "@": "email", "": "name__istartswith",
     }  # fmt: skip
-    search_help_text = "An e-mail address, the beginning of a name, or a user_ id."
+    search_help_text = _lazy("An e-mail address, the beginning of a name, or a user_ id.")
     list_display = ("name", "email", "public_id", "staff_role", "is_active", "created_at")
     list_filter = ("staff_role",)
     inlines = (Places,)
@@ -204,7 +208,7 @@ class UserAdmin(ReadOnlyAdmin):
             return [(None, {"fields": (*self.person, *self.work)})]
         return [
             (None, {"fields": (*self.person, "public_id", "created_at", "last_login", "links")}),
-            ("Works here", {"fields": self.work}),
+            (_("Works here"), {"fields": self.work}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
@@ -226,7 +230,7 @@ class UserAdmin(ReadOnlyAdmin):
             obj.set_password(secrets.token_urlsafe(32))
         super().save_model(request, obj, form, change)
 
-    @admin.display(description="See also")
+    @admin.display(description=_lazy("See also"))
     def links(self, user: User) -> SafeString:
         return format_html(
             '<a href="{}?q={}">Cases</a> · <a href="{}?q={}">Payments</a> · '
@@ -243,7 +247,7 @@ class CompanyAdmin(ReadOnlyAdmin):
     """Creators' companies, each with its team."""
 
     found_by: ClassVar[Mapping[str, str]] = {"biz_": "public_id", "": "name__istartswith"}
-    search_help_text = "The beginning of a name, or a biz_ id."
+    search_help_text = _lazy("The beginning of a name, or a biz_ id.")
     list_display = ("name", "public_id", "created_at")
     fields = ("name", "public_id", "created_at", "links")
     readonly_fields = ("public_id", "created_at", "links")
@@ -252,7 +256,7 @@ class CompanyAdmin(ReadOnlyAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return handles_money(request.user)
 
-    @admin.display(description="See also")
+    @admin.display(description=_lazy("See also"))
     def links(self, company: Company) -> SafeString:
         return format_html(
             '<a href="{}?q={}">Cases</a> · <a href="{}?q={}">Products</a> · '
@@ -273,14 +277,14 @@ class ProductAdmin(ReadOnlyAdmin):
     found_by: ClassVar[Mapping[str, str]] = {
         "prod_": "public_id", "biz_": "company__public_id", "": "name__istartswith",
     }  # fmt: skip
-    search_help_text = "The beginning of a name, a prod_ id, or a company’s biz_ id."
+    search_help_text = _lazy("The beginning of a name, a prod_ id, or a company’s biz_ id.")
     list_display = ("name", "sold_by", "public_id", "price_minor", "currency", "interval")
     list_select_related = ("company",)
     fields = (
         "name", "public_id", "sold_by", "price_minor", "currency", "interval", "description",
     )  # fmt: skip
 
-    @admin.display(description="company")
+    @admin.display(description=_lazy("company"))
     def sold_by(self, product: Product) -> SafeString | str:
         return link_to(product.company)
 
@@ -293,16 +297,16 @@ class MembershipAdmin(ReadOnlyAdmin):
         "user_": "user__public_id", "prod_": "product__public_id", "@": "user__email",
         "": "public_id",
     }  # fmt: skip
-    search_help_text = "A mem_, user_ or prod_ id, or the buyer’s e-mail address."
+    search_help_text = _lazy("A mem_, user_ or prod_ id, or the buyer’s e-mail address.")
     list_display = ("public_id", "buyer", "what", "status", "started_at")
     list_select_related = ("user", "product")
     list_filter = ("status",)
     fields = ("public_id", "buyer", "what", "status", "started_at", "renews_at", "ends_at")
 
-    @admin.display(description="buyer")
+    @admin.display(description=_lazy("buyer"))
     def buyer(self, membership: Membership) -> SafeString | str:
         return link_to(membership.user)
 
-    @admin.display(description="product")
+    @admin.display(description=_lazy("product"))
     def what(self, membership: Membership) -> SafeString | str:
         return link_to(membership.product)

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace import clock
 from marketplace.public_ids import PublicIdField
@@ -38,9 +40,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     """A person. The same person may buy, be on a company's team, or work for the platform."""
 
     class StaffRole(models.TextChoices):
-        NONE = "", "Not staff"
-        AGENT = "agent", "Agent"
-        FINANCE = "finance", "Finance"
+        NONE = "", _lazy("Not staff")
+        AGENT = "agent", _lazy("Agent")
+        FINANCE = "finance", _lazy("Finance")
 
     public_id = PublicIdField("user_")
     email = models.EmailField(max_length=254)
@@ -110,10 +112,10 @@ class TeamMember(models.Model):
     """A person's place in a company's team; the role says what they may do to a case."""
 
     class Role(models.TextChoices):
-        OWNER = "owner", "Owner"
-        ADMIN = "admin", "Admin"
-        SUPPORT = "support", "Support"
-        VIEWER = "viewer", "Viewer"
+        OWNER = "owner", _lazy("Owner")
+        ADMIN = "admin", _lazy("Admin")
+        SUPPORT = "support", _lazy("Support")
+        VIEWER = "viewer", _lazy("Viewer")
 
     company = models.ForeignKey(Company, on_delete=models.CASCADE, related_name="members")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="team_places")
@@ -125,16 +127,18 @@ class TeamMember(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.user}, {self.get_role_display()} of {self.company}"
+        return _("{user}, {get_role_display} of {company}").format(
+            user=self.user, get_role_display=self.get_role_display(), company=self.company
+        )
 
 
 class Product(models.Model):
     """Something a company sells."""
 
     class Interval(models.TextChoices):
-        ONCE = "once", "once"
-        MONTH = "month", "a month"
-        YEAR = "year", "a year"
+        ONCE = "once", _lazy("once")
+        MONTH = "month", _lazy("a month")
+        YEAR = "year", _lazy("a year")
 
     public_id = PublicIdField("prod_")
     company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="products")
@@ -152,9 +156,9 @@ class Membership(models.Model):
     """A buyer's hold on a product."""
 
     class Status(models.TextChoices):
-        ACTIVE = "active", "Active"
-        CANCELED = "canceled", "Canceled"
-        ENDED = "ended", "Ended"
+        ACTIVE = "active", _lazy("Active")
+        CANCELED = "canceled", _lazy("Canceled")
+        ENDED = "ended", _lazy("Ended")
 
     public_id = PublicIdField("mem_")
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
@@ -165,4 +169,4 @@ class Membership(models.Model):
     ends_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
-        return f"{self.product} for {self.user}"
+        return _("{product} for {user}").format(product=self.product, user=self.user)

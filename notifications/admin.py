@@ -9,7 +9,8 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.admin import Looked, ReadOnlyAdmin, link_to
 from notifications import outbox, preferences
@@ -30,7 +31,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         "msg_": "public_id", "revt_": "key__startswith", "@": "recipient__email",
         "user_": "recipient__public_id", "": "thread",
     }  # fmt: skip
-    search_help_text = "A msg_, revt_, reso_ or user_ id, or the recipient’s e-mail address."
+    search_help_text = _lazy("A msg_, revt_, reso_ or user_ id, or the recipient’s e-mail address.")
     list_display = ("public_id", "kind", "told", "state", "attempts", "created_at", "sent_at")
     list_select_related = ("recipient",)
     list_filter = ("state",)
@@ -39,7 +40,7 @@ class NotificationAdmin(ReadOnlyAdmin):
         "next_attempt_at", "error", "created_at", "sent_at", "read_at",
     )  # fmt: skip
 
-    @admin.display(description="recipient")
+    @admin.display(description=_lazy("recipient"))
     def told(self, notification: Notification) -> SafeString | str:
         return link_to(notification.recipient)
 
@@ -55,9 +56,9 @@ class NotificationAdmin(ReadOnlyAdmin):
         notification = get_object_or_404(Notification, pk=pk)
         if request.method == "POST" and self.has_view_permission(request, notification):
             if outbox.resend(pk):
-                messages.success(request, "It leaves again within a minute.")
+                messages.success(request, _("It leaves again within a minute."))
             else:
-                messages.error(request, "This message was not given up, so nothing was done.")
+                messages.error(request, _("This message was not given up, so nothing was done."))
         return redirect("admin:notifications_notification_change", pk)
 
 
@@ -66,7 +67,7 @@ class PreferencesAdmin(ReadOnlyAdmin):
     """What people chose about e-mail, and whose address refuses it."""
 
     found_by: ClassVar[Mapping[str, str]] = {"user_": "user__public_id", "": "user__email"}
-    search_help_text = "An e-mail address, or a user_ id."
+    search_help_text = _lazy("An e-mail address, or a user_ id.")
     list_display = ("user", "refused_address", "refused_at", "complained_at", "muted")
     list_select_related = ("user",)
     list_filter = (("refused_at", admin.EmptyFieldListFilter),)
@@ -75,7 +76,7 @@ class PreferencesAdmin(ReadOnlyAdmin):
         "refused_why", "complained_at",
     )  # fmt: skip
 
-    @admin.display(description="person")
+    @admin.display(description=_lazy("person"))
     def whose(self, chosen: Preferences) -> SafeString | str:
         return link_to(chosen.user)
 
@@ -91,7 +92,7 @@ class PreferencesAdmin(ReadOnlyAdmin):
         chosen = get_object_or_404(Preferences, pk=pk)
         if request.method == "POST" and self.has_view_permission(request, chosen):
             preferences.mark_works(chosen.user)
-            messages.success(request, "E-mail goes to this address again.")
+            messages.success(request, _("E-mail goes to this address again."))
         return redirect("admin:notifications_preferences_change", pk)
 
 

@@ -13,6 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.models import Company
 from marketplace.public_ids import PublicIdField, new_public_id
@@ -33,8 +34,8 @@ class WebhookEndpoint(models.Model):
     """
 
     class DisabledReason(models.TextChoices):
-        NONE = "", "Not disabled by us"
-        DELIVERY_FAILURES = "delivery_failures", "Every delivery failed for three days"
+        NONE = "", _lazy("Not disabled by us")
+        DELIVERY_FAILURES = "delivery_failures", _lazy("Every delivery failed for three days")
 
     public_id = PublicIdField("hook_")
     company = models.ForeignKey(
@@ -85,10 +86,10 @@ class WebhookDelivery(models.Model):
     """
 
     class State(models.TextChoices):
-        PENDING = "pending", "Waiting to leave"
-        SENDING = "sending", "Leaving"
-        SENT = "sent", "Accepted"
-        DEAD = "dead", "Given up"
+        PENDING = "pending", _lazy("Waiting to leave")
+        SENDING = "sending", _lazy("Leaving")
+        SENT = "sent", _lazy("Accepted")
+        DEAD = "dead", _lazy("Given up")
 
     WAITING: ClassVar = (State.PENDING, State.SENDING)
 
@@ -117,7 +118,7 @@ class WebhookDelivery(models.Model):
         endpoint_id: int
 
     class Meta:
-        verbose_name_plural = "webhook deliveries"
+        verbose_name_plural = _lazy("webhook deliveries")
         constraints = (
             models.UniqueConstraint(fields=["endpoint", "key"], name="webhook_delivery_once"),
         )

@@ -24,6 +24,7 @@ from django.template.loader import get_template, render_to_string
 from django.template.loader_tags import BlockNode
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from notifications.outbox import Composed, one_line
 
@@ -101,7 +102,9 @@ def render(
         "label": plain["label"],
         "heading": plain["heading"],
         "lead": plain["lead"],
-        "clock": f"Day {around.day} of {around.days}" if around.day else "",
+        "clock": _("Day {day} of {days}").format(day=around.day, days=around.days)
+        if around.day
+        else "",
         "button_label": plain["button"],
         "after": plain["after"],
         **{name: getattr(around, name) for name in AROUND},

@@ -7,6 +7,8 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.public_ids import PublicIdField
 from notifications.endpoints import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -24,14 +26,14 @@ class Notification(models.Model):
     """
 
     class Channel(models.TextChoices):
-        EMAIL = "email", "E-mail"
+        EMAIL = "email", _lazy("E-mail")
 
     class State(models.TextChoices):
-        PENDING = "pending", "Waiting to leave"
-        SENDING = "sending", "Leaving"
-        SENT = "sent", "Sent"
-        MUTED = "muted", "Only in the app"
-        DEAD = "dead", "Given up"
+        PENDING = "pending", _lazy("Waiting to leave")
+        SENDING = "sending", _lazy("Leaving")
+        SENT = "sent", _lazy("Sent")
+        MUTED = "muted", _lazy("Only in the app")
+        DEAD = "dead", _lazy("Given up")
 
     public_id = PublicIdField("msg_")
     key = models.CharField(max_length=160)
@@ -105,7 +107,7 @@ class Preferences(models.Model):
     complained_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "e-mail preference"
+        verbose_name = _lazy("e-mail preference")
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(quiet_from__isnull=True, quiet_until__isnull=True)
@@ -120,4 +122,4 @@ class Preferences(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"E-mail to {self.user}"
+        return _("E-mail to {user}").format(user=self.user)

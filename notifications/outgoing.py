@@ -18,6 +18,7 @@ from functools import cache
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 10.0
@@ -78,23 +79,25 @@ def check(url: str) -> None:
 def _parts(url: str) -> SplitResult:
     """The parts of an address that reads like one of ours to call."""
     if len(url) > LONGEST_URL:
-        raise BadAddress(f"Use an address of at most {LONGEST_URL} characters.")
+        raise BadAddress(
+            _("Use an address of at most {longest_url} characters.").format(longest_url=LONGEST_URL)
+        )
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        raise BadAddress("Use an address without spaces and special characters.")
+        raise BadAddress(_("Use an address without spaces and special characters."))
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise BadAddress("This is not a valid address.") from None
+        raise BadAddress(_("This is not a valid address.")) from None
     if parts.scheme not in _schemes() or not parts.hostname or port == 0:
-        raise BadAddress("Use an address that starts with https://.")
+        raise BadAddress(_("Use an address that starts with https://."))
     if "@" in parts.netloc:
-        raise BadAddress("Leave the user name and the password out of the address.")
+        raise BadAddress(_("Leave the user name and the password out of the address."))
     if parts.fragment:
-        raise BadAddress("Leave out the part after #.")
+        raise BadAddress(_("Leave out the part after #."))
     host = parts.hostname.rstrip(".")
     if not _loopback_allowed() and (host == "localhost" or host.endswith(OURS_BY_NAME)):
-        raise BadAddress("This address leads into a private network. Use a public one.")
+        raise BadAddress(_("This address leads into a private network. Use a public one."))
     return parts
 
 
@@ -116,7 +119,7 @@ def _look_up(parts: SplitResult) -> list[Address]:
     try:
         found = socket.getaddrinfo(parts.hostname, _port(parts), type=socket.SOCK_STREAM)
     except UnicodeError as reason:
-        raise BadAddress("This is not a valid address.") from reason
+        raise BadAddress(_("This is not a valid address.")) from reason
     return [ipaddress.ip_address(str(place[4][0]).partition("%")[0]) for place in found]
 
 
@@ -135,9 +138,9 @@ def _allowed(parts: SplitResult, found: list[Address]) -> Address:
     if loopback:
         return found[0]
     if not all(is_public(one) for one in found):
-        raise BadAddress("This address leads into a private network. Use a public one.")
+        raise BadAddress(_("This address leads into a private network. Use a public one."))
     if parts.scheme != "https":
-        raise BadAddress("Use an address that starts with https://.")
+        raise BadAddress(_("Use an address that starts with https://."))
     return found[0]
 
 

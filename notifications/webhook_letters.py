@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.language import speaking_to
 from marketplace.models import TeamMember
@@ -14,7 +16,7 @@ from notifications.outbox import Composed, one_line
 DISABLED = "webhook_disabled"
 """The kind of these notifications; they are `about` the endpoint."""
 
-WHY = "You get this because you run {company} on {platform}."
+WHY = _lazy("You get this because you run {company} on {platform}.")
 
 
 def compose(notifications: Sequence[Notification]) -> dict[int, Composed | None]:
@@ -54,10 +56,12 @@ def _letter(endpoint: WebhookEndpoint) -> Composed:
         "host": urlsplit(endpoint.url).hostname or "",
         "platform": settings.PLATFORM_NAME,
     }
-    facts = [("Address", endpoint.url)]
+    facts = [(_("Address"), endpoint.url)]
     if last:
-        said = last.error or f"It answered {last.response_code}."
-        facts.append(("Last attempt", one_line(said)))
+        said = last.error or _("It answered {response_code}.").format(
+            response_code=last.response_code
+        )
+        facts.append((_("Last attempt"), one_line(said)))
     return mail.render(
         f"{mail.FOLDER}/{DISABLED}.txt",
         context,

@@ -27,6 +27,9 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace import clock
 from marketplace.doorbell import ring
@@ -41,12 +44,12 @@ log = logging.getLogger(__name__)
 VERSION_DATE = "2026-10-15-1"
 """The version of the shapes that are sent, as the API counts them."""
 
-EVENTS: Mapping[str, str] = {
-    "resolution_center_case.created": "A buyer has opened a case",
-    "resolution_center_case.updated": "Something happened in a case",
-    "resolution_center_case.decided": "A case was decided",
-    "refund.created": "A refund was asked for",
-    "refund.updated": "A refund has come further, or failed",
+EVENTS: Mapping[str, str | Promise] = {
+    "resolution_center_case.created": _lazy("A buyer has opened a case"),
+    "resolution_center_case.updated": _lazy("Something happened in a case"),
+    "resolution_center_case.decided": _lazy("A case was decided"),
+    "refund.created": _lazy("A refund was asked for"),
+    "refund.updated": _lazy("A refund has come further, or failed"),
 }
 """What an endpoint can be told of, in the words of the page where one is made."""
 
@@ -110,7 +113,12 @@ def make_endpoint(
     with transaction.atomic():
         Company.objects.select_for_update(no_key=True).get(pk=company.pk)
         if WebhookEndpoint.objects.filter(company=company).count() >= MOST_ENDPOINTS:
-            raise WebhookRefused(f"A company can have {MOST_ENDPOINTS} webhooks at most.", "url")
+            raise WebhookRefused(
+                _("A company can have {most_endpoints} webhooks at most.").format(
+                    most_endpoints=MOST_ENDPOINTS
+                ),
+                "url",
+            )
         return WebhookEndpoint.objects.create(
             company=company,
             url=url,
@@ -148,7 +156,7 @@ def change_endpoint(
         if fields:
             WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**fields)
         if fields.get("enabled") is False:
-            _give_up_all(endpoint.pk, "The endpoint was turned off.")
+            _give_up_all(endpoint.pk, _("The endpoint was turned off."))
     endpoint.refresh_from_db()
     return endpoint
 
@@ -162,10 +170,12 @@ def roll_secret(endpoint: WebhookEndpoint) -> str:
 
 def _check(url: str, events: Sequence[str], *, look_up: bool = True) -> None:
     if not events:
-        raise WebhookRefused("Choose at least one event.", "events")
+        raise WebhookRefused(_("Choose at least one event."), "events")
     for name in events:
         if name not in EVENTS:
-            raise WebhookRefused(f"There is no event “{name[:60]}” here.", "events")
+            raise WebhookRefused(
+                _("There is no event “{name}” here.").format(name=name[:60]), "events"
+            )
     if look_up:
         try:
             outgoing.check(url)
@@ -576,7 +586,7 @@ def send_test(
     answer = _send(endpoint, message_id, body)
     with transaction.atomic():
         if not _still_there(endpoint.pk):
-            raise WebhookRefused("This webhook was deleted.", "id")
+            raise WebhookRefused(_("This webhook was deleted."), "id")
         return _log(endpoint, None, body, answer, kind=kind), _said(answer)
 
 
@@ -590,7 +600,7 @@ def replay_attempt(
     """
     endpoint, body = attempt.endpoint, attempt.request_body
     if not endpoint.enabled:
-        raise WebhookRefused("Turn the webhook on before you replay anything.", "enabled")
+        raise WebhookRefused(_("Turn the webhook on before you replay anything."), "enabled")
     message_id = str(json.loads(body)["id"])
     if regenerate_id:
         message_id = new_public_id("msg_")
@@ -598,7 +608,7 @@ def replay_attempt(
     answer = _send(endpoint, message_id, body)
     with transaction.atomic():
         if not _still_there(endpoint.pk):
-            raise WebhookRefused("This webhook was deleted.", "id")
+            raise WebhookRefused(_("This webhook was deleted."), "id")
         delivery = attempt.delivery
         number = delivery.log.count() + 1 if delivery else attempt.number + 1
         logged = _log(
@@ -643,7 +653,7 @@ def replay(
     Raises WebhookRefused when the endpoint is turned off.
     """
     if not endpoint.enabled:
-        raise WebhookRefused("Turn the webhook on before you replay anything.", "enabled")
+        raise WebhookRefused(_("Turn the webhook on before you replay anything."), "enabled")
     found = WebhookDelivery.objects.filter(endpoint=endpoint, created_at__gte=sent_after)
     if sent_before:
         found = found.filter(created_at__lte=sent_before)

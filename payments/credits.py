@@ -11,6 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet, Sum, Window
+from django.utils.translation import gettext as _
 
 from marketplace import clock
 from marketplace.models import User
@@ -51,7 +52,7 @@ def grant(
             .update(credited_minor=F("credited_minor") + amount_minor)
         )
         if not booked or amount_minor <= 0:
-            raise OverRefund("The payment has less than that left to give back.")
+            raise OverRefund(_("The payment has less than that left to give back."))
         transfer = CreditTransfer.objects.create(key=key, cause=cause, payment=payment, note=note)
         _book(transfer, account_of(payment.buyer, payment.currency), amount_minor)
     return transfer
@@ -116,7 +117,7 @@ def approve(adjustment_id: int, by: User) -> CreditAdjustment:
     with transaction.atomic():
         adjustment = _waiting(adjustment_id)
         if adjustment.asked_by_id == by.pk:
-            raise AdjustmentRefused("You asked for this yourself: somebody else approves it.")
+            raise AdjustmentRefused(_("You asked for this yourself: somebody else approves it."))
         _check(adjustment.account, adjustment.amount_minor, by)
         _settle(adjustment)
         adjustment.settled_by = by
@@ -148,7 +149,9 @@ def _waiting(adjustment_id: int) -> CreditAdjustment:
     if not adjustment.is_waiting:
         who = adjustment.settled_by.name if adjustment.settled_by else "Somebody"
         raise AdjustmentRefused(
-            f"{who} was faster: it is {adjustment.get_state_display().lower()} already."
+            _("{who} was faster: it is {lower} already.").format(
+                who=who, lower=adjustment.get_state_display().lower()
+            )
         )
     adjustment.account = account
     return adjustment
@@ -156,9 +159,9 @@ def _waiting(adjustment_id: int) -> CreditAdjustment:
 
 def _check_person(account: CreditAccount, by: User) -> None:
     if by.staff_role != User.StaffRole.FINANCE:
-        raise AdjustmentRefused("Only finance change credits.")
+        raise AdjustmentRefused(_("Only finance change credits."))
     if account.user_id == by.pk:
-        raise AdjustmentRefused("These are your own credits: a colleague sees to them.")
+        raise AdjustmentRefused(_("These are your own credits: a colleague sees to them."))
 
 
 def _check(account: CreditAccount, amount_minor: int, by: User) -> None:
@@ -166,7 +169,9 @@ def _check(account: CreditAccount, amount_minor: int, by: User) -> None:
     held = balance(account)
     if held + amount_minor < 0:
         most = format_money(held, account.currency)
-        raise AdjustmentRefused(f"The buyer has {most} in credits: no more can be taken back.")
+        raise AdjustmentRefused(
+            _("The buyer has {most} in credits: no more can be taken back.").format(most=most)
+        )
 
 
 def _settle(adjustment: CreditAdjustment) -> None:

@@ -1,16 +1,21 @@
 """Payments, refunds, and the credits ledger. What moves them is in refunds.py and credits.py."""
 
+import re
 from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace import clock
 from marketplace.models import Company, Membership, Product
 from marketplace.public_ids import PublicIdField
 from payments.gateways.units import smallest_step
+
+CARD = re.compile(r"(.{1,40}) ending (\w{4})")
 
 
 class Payment(models.Model):
@@ -23,14 +28,14 @@ class Payment(models.Model):
     class Processor(models.TextChoices):
         STRIPE = "stripe", "Stripe"
         PAYPAL = "paypal", "PayPal"
-        CRYPTO = "crypto", "Crypto"
+        CRYPTO = "crypto", _lazy("Crypto")
         COINBASE = "coinbase", "Coinbase Commerce"
 
     class Chargeback(models.TextChoices):
-        NONE = "", "None"
-        OPEN = "open", "Open at the bank"
-        WON = "won", "Ruled for the creator"
-        LOST = "lost", "Ruled for the buyer"
+        NONE = "", _lazy("None")
+        OPEN = "open", _lazy("Open at the bank")
+        WON = "won", _lazy("Ruled for the creator")
+        LOST = "lost", _lazy("Ruled for the buyer")
 
     REVERSIBLE: ClassVar = (Processor.STRIPE, Processor.PAYPAL)
 
@@ -117,7 +122,10 @@ class Payment(models.Model):
     @property
     def way_back(self) -> str:
         """Where a refund arrives, for a sentence: `Visa ending 4242`, `PayPal account`."""
-        return self.method or self.get_processor_display()
+        method = self.method or self.get_processor_display()
+        if card := CARD.fullmatch(method):
+            return _("{card} ending {digits}").format(card=card[1], digits=card[2])
+        return _("PayPal account") if method == "PayPal account" else method
 
 
 class Refund(models.Model):
@@ -141,13 +149,13 @@ class Refund(models.Model):
     """
 
     class State(models.TextChoices):
-        HELD = "held", "Held until the decision is final"
-        PENDING = "pending", "Requested"
-        SUBMITTING = "submitting", "Sent"
-        REQUIRES_ACTION = "requires_action", "Waiting for the buyer"
-        SUCCEEDED = "succeeded", "Arrived"
-        FAILED = "failed", "Failed"
-        CANCELED = "canceled", "Canceled"
+        HELD = "held", _lazy("Held until the decision is final")
+        PENDING = "pending", _lazy("Requested")
+        SUBMITTING = "submitting", _lazy("Sent")
+        REQUIRES_ACTION = "requires_action", _lazy("Waiting for the buyer")
+        SUCCEEDED = "succeeded", _lazy("Arrived")
+        FAILED = "failed", _lazy("Failed")
+        CANCELED = "canceled", _lazy("Canceled")
 
     IN_FLIGHT: ClassVar = (State.PENDING, State.SUBMITTING, State.REQUIRES_ACTION)
     RESERVING: ClassVar = (State.HELD, *IN_FLIGHT)
@@ -265,14 +273,17 @@ class Discrepancy(models.Model):
     """
 
     class Kind(models.TextChoices):
-        NO_ROOM = "no_room", "Given back elsewhere, more than was left here"
-        ENDED_HERE = "ended_here", "Given back at the provider, but ended without success here"
-        TWICE = "twice", "One refund of ours, twice at the provider"
-        TERMS = "terms", "Other terms at the provider"
-        MISSING = "missing", "Not known to the provider"
-        SUMS = "sums", "The payment’s sums do not add up"
-        PAID_TWICE = "paid_twice", "Charged back and given back as well"
-        OVERTAKEN = "overtaken", "Decided here, but the bank gave it back first"
+        NO_ROOM = "no_room", _lazy("Given back elsewhere, more than was left here")
+        ENDED_HERE = (
+            "ended_here",
+            _lazy("Given back at the provider, but ended without success here"),
+        )
+        TWICE = "twice", _lazy("One refund of ours, twice at the provider")
+        TERMS = "terms", _lazy("Other terms at the provider")
+        MISSING = "missing", _lazy("Not known to the provider")
+        SUMS = "sums", _lazy("The payment’s sums do not add up")
+        PAID_TWICE = "paid_twice", _lazy("Charged back and given back as well")
+        OVERTAKEN = "overtaken", _lazy("Decided here, but the bank gave it back first")
 
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="discrepancies")
     kind = models.CharField(max_length=12, choices=Kind.choices)
@@ -320,8 +331,8 @@ class CreditAccount(models.Model):
     """One side of the credits ledger: a buyer's credits, or the platform's goodwill budget."""
 
     class Kind(models.TextChoices):
-        BUYER = "buyer", "A buyer's credits"
-        GOODWILL = "goodwill", "The platform's goodwill budget"
+        BUYER = "buyer", _lazy("A buyer's credits")
+        GOODWILL = "goodwill", _lazy("The platform's goodwill budget")
 
     kind = models.CharField(max_length=10, choices=Kind.choices)
     user = models.ForeignKey(
@@ -378,9 +389,9 @@ class CreditAdjustment(models.Model):
     """
 
     class State(models.TextChoices):
-        WAITING = "waiting", "Needs a second person"
-        BOOKED = "booked", "Booked"
-        DECLINED = "declined", "Declined"
+        WAITING = "waiting", _lazy("Needs a second person")
+        BOOKED = "booked", _lazy("Booked")
+        DECLINED = "declined", _lazy("Declined")
 
     public_id = PublicIdField("cadj_")
     form_key = models.UUIDField(help_text="The same form is the same adjustment.")
@@ -443,7 +454,7 @@ class CreditEntry(models.Model):
     amount_minor = models.BigIntegerField()
 
     class Meta:
-        verbose_name_plural = "credit entries"
+        verbose_name_plural = _lazy("credit entries")
         constraints = (
             models.UniqueConstraint(
                 fields=["transfer", "account"], name="credit_entry_once_per_account"

@@ -14,6 +14,7 @@ from babel.numbers import (
     get_group_symbol,
 )
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from marketplace.language import locale as present_locale
 
@@ -94,16 +95,25 @@ def parse_money(text: str, currency: str, *, maximum_minor: int, step_minor: int
     written = _written(present_locale())
     amount = written.fullmatch(_bare(text, currency)) if len(text) <= _LONGEST else None
     if amount is None:
-        raise ValueError(f"Enter an amount above zero and up to {most}, in figures only.")
+        raise ValueError(
+            _("Enter an amount above zero and up to {most}, in figures only.").format(most=most)
+        )
     digits, decimals = exponent(currency), amount["decimals"] or ""
     if len(decimals) > digits:
-        places = f"{digits} decimals at most" if digits else "no decimals"
-        raise ValueError(f"{currency} amounts have {places}. Enter up to {most}.")
+        if digits:
+            said = ngettext(
+                "{currency} amounts have {decimals} decimal at most. Enter up to {most}.",
+                "{currency} amounts have {decimals} decimals at most. Enter up to {most}.",
+                digits,
+            )
+        else:
+            said = _("{currency} amounts have no decimals. Enter up to {most}.")
+        raise ValueError(said.format(currency=currency, decimals=digits, most=most))
     minor = int(re.sub(r"[^0-9]", "", amount["units"]) + decimals.ljust(digits, "0"))
     if minor <= 0:
-        raise ValueError(f"Enter an amount above zero and up to {most}.")
+        raise ValueError(_("Enter an amount above zero and up to {most}.").format(most=most))
     if minor > maximum_minor:
-        raise ValueError(f"That is more than can be given. Enter up to {most}.")
+        raise ValueError(_("That is more than can be given. Enter up to {most}.").format(most=most))
     if minor % step_minor:
         below = minor - minor % step_minor
         near = [format_money(below + n, currency) for n in (0, step_minor)]
@@ -129,7 +139,7 @@ def parse_signed(text: str, currency: str, *, most_minor: int, least_minor: int)
     if not text.startswith((MINUS, "-")):
         return parse_money(text.removeprefix("+"), currency, maximum_minor=most_minor)
     if least_minor <= 0:
-        raise ValueError("There are no credits to take back.")
+        raise ValueError(_("There are no credits to take back."))
     return -parse_money(text[1:], currency, maximum_minor=least_minor)
 
 

@@ -18,6 +18,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import DateTimeField, Func, prefetch_related_objects
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from psycopg.types.datetime import TimestamptzLoader
 
 from marketplace import clock, trail
@@ -106,14 +108,20 @@ def _row(case: Case, step: str) -> Any:
 
 def _why_closed(case: Case, step: str) -> str:
     if case.state == State.CLOSED:
-        return "This case is closed and can’t be reopened."
+        return _("This case is closed and can’t be reopened.")
     if case.frozen_at:
-        return "The buyer’s bank is looking into this payment. The case waits until it has ruled."
+        return _(
+            "The buyer’s bank is looking into this payment. The case waits until it has ruled."
+        )
     if step == "request_info" and case.info_requests >= settings.MAX_INFO_REQUESTS:
-        return f"You have asked {settings.MAX_INFO_REQUESTS} times. Accept or deny the request."
+        return ngettext(
+            "You have asked {times} time. Accept or deny the request.",
+            "You have asked {times} times. Accept or deny the request.",
+            settings.MAX_INFO_REQUESTS,
+        ).format(times=settings.MAX_INFO_REQUESTS)
     if step == "appeal" and case.state == State.DECIDED:
-        return "This decision can’t be appealed any more."
-    return "This case has moved on, so that is no longer possible."
+        return _("This decision can’t be appealed any more.")
+    return _("This case has moved on, so that is no longer possible.")
 
 
 # ── Opening ───────────────────────────────────────────────────────────────────────────────────────
@@ -145,7 +153,7 @@ def open_case(
         eligibility.check(locked, buyer, now=now, has_case=known is not None)
         if not 0 < asked_minor <= locked.refundable_minor:
             most = format_money(locked.refundable_minor, locked.currency)
-            raise StepRefused(f"You can ask for {most} at most.")
+            raise StepRefused(_("You can ask for {most} at most.").format(most=most))
         case = Case(
             payment=locked,
             buyer=buyer,
@@ -196,7 +204,7 @@ def take_step(
     with transaction.atomic():
         locked = _lock([case.pk], step, skip_locked=False)
         if not locked:
-            raise StepRefused("There is no such case.")
+            raise StepRefused(_("There is no such case."))
         fresh = locked[0]
         trail.note(case=fresh.public_id)
         sent = fresh.events.filter(form_key=form_key).first() if form_key else None
@@ -204,11 +212,13 @@ def take_step(
             return sent
         if sent:
             raise CaseChanged(
-                "This page was sent before, with something else on it. Look at what arrived, and "
-                "send this too if you still want to."
+                _(
+                    "This page was sent before, with something else on it. Look at what "
+                    "arrived, and send this too if you still want to."
+                )
             )
         if seen_version is not None and seen_version != fresh.version:
-            raise CaseChanged("This case has changed. Here is where it stands now.")
+            raise CaseChanged(_("This case has changed. Here is where it stands now."))
         taken = _run(fresh, step, act, clock.database_now(), files, form_key)
         _write([taken])
     return taken.event
@@ -334,11 +344,11 @@ def _run(
     if row is None:
         raise StepRefused(_why_closed(case, step))
     if not row.has_perm(case, act.actor):
-        raise NotAllowed("You can’t do that in this case.")
+        raise NotAllowed(_("You can’t do that in this case."))
     effects: Effects = row.custom["effects"]
     message = act.message.strip()
     if effects.words == Words.REQUIRED and not message:
-        raise StepRefused("Write a message first.")
+        raise StepRefused(_("Write a message first."))
     verdict = _verdict(case, step, act)
     if message != act.message or verdict != act.verdict:
         act = replace(act, message=message, verdict=verdict)
@@ -398,7 +408,7 @@ def _verdict(case: Case, step: str, act: Act) -> Verdict | None:
     if step in MONEY_BACK:
         amount = min(case.asked_minor, case.payment.refundable_minor)
         if amount <= 0:
-            raise StepRefused("There is nothing left of this payment to give back.")
+            raise StepRefused(_("There is nothing left of this payment to give back."))
         return Verdict(Remedy.REFUND, amount)
     if step in ("deny", "decide_unanswered"):
         return Verdict(Remedy.NONE)
@@ -406,10 +416,18 @@ def _verdict(case: Case, step: str, act: Act) -> Verdict | None:
         held = case.refund if case.refund and case.refund.state == Refund.State.HELD else None
         most = case.payment.refundable_minor + (held.amount_minor if held else 0)
         if not 0 < act.verdict.amount_minor <= most:
-            raise StepRefused(f"You can award {format_money(most, case.currency)} at most.")
+            raise StepRefused(
+                _("You can award {amount} at most.").format(
+                    amount=format_money(most, case.currency)
+                )
+            )
         if step != "propose" and not may_award(act.actor, act.verdict.amount_minor, case.currency):
             given = format_money(act.verdict.amount_minor, case.currency)
-            raise StepRefused(f"{given} is more than an agent can award. Propose it to finance.")
+            raise StepRefused(
+                _("{given} is more than an agent can award. Propose it to finance.").format(
+                    given=given
+                )
+            )
     if step == "propose" and act.proposes in AFTER_FAILURE:
         gives_credits = act.proposes == "credit_instead"
         return Verdict(Remedy.CREDIT if gives_credits else Remedy.REFUND, case.remedy_minor)
@@ -420,10 +438,10 @@ def _proposed_step(case: Case, act: Act) -> str:
     """The step that a proposal stands for, given where the case is."""
     if case.state in IN_REVIEW:
         if act.verdict is None:
-            raise StepRefused("Say what you would decide.")
+            raise StepRefused(_("Say what you would decide."))
         return "decide" if case.state == State.ESCALATED else "decide_final"
     if act.proposes not in AFTER_FAILURE:
-        raise StepRefused("Say what you would do about the refund.")
+        raise StepRefused(_("Say what you would do about the refund."))
     return act.proposes
 
 
@@ -446,21 +464,27 @@ def _proposer(case: Case, step: str, act: Act) -> User | None:
         given = format_money(verdict.amount_minor, case.currency)
         if case.proposed_by_id is None:
             raise StepRefused(
-                f"{given} takes two people. Propose it; somebody else of finance can approve it."
+                _(
+                    "{given} takes two people. Propose it; somebody else of finance can approve it."
+                ).format(given=given)
             )
         if not same:
             raise StepRefused(
-                f"{given} takes two people, and what is proposed is something else. "
-                "Approve it as it is, or propose this instead."
+                _(
+                    "{given} takes two people, and what is proposed is something else. Approve "
+                    "it as it is, or propose this instead."
+                ).format(given=given)
             )
-        raise StepRefused("You proposed this yourself. Somebody else of finance has to approve it.")
+        raise StepRefused(
+            _("You proposed this yourself. Somebody else of finance has to approve it.")
+        )
     return None
 
 
 def _end_membership(taken: _Taken, now: datetime) -> None:
     """End what the payment paid for, because its money goes back; it stays ended."""
     if taken.event.step != "accept":
-        raise StepRefused("A membership ends only when the request is accepted.")
+        raise StepRefused(_("A membership ends only when the request is accepted."))
     ended = (
         Membership.objects.filter(pk=taken.case.payment.membership_id or 0)
         .exclude(status=Membership.Status.ENDED)
@@ -508,7 +532,7 @@ def _move_money(taken: _Taken, *, again: bool) -> None:
         # A part may have been given back elsewhere since it was decided.
         case.remedy_minor = min(case.remedy_minor, case.payment.refundable_minor)
         if case.remedy_minor <= 0:
-            raise StepRefused("There is nothing left of this payment to give back.")
+            raise StepRefused(_("There is nothing left of this payment to give back."))
     if case.remedy == Remedy.REFUND:
         if held and case.final:
             refunds.release([held])
@@ -677,7 +701,7 @@ def _attach(taken: _Taken) -> None:
             state__in=(Attachment.State.CHECKING, Attachment.State.READY),
         ).update(event=taken.event, position=position)
         if not bound:
-            raise StepRefused("One of the files can’t be sent any more. Add it again.")
+            raise StepRefused(_("One of the files can’t be sent any more. Add it again."))
 
 
 def _messages(batch: Sequence[_Taken]) -> list[tuple[str, int, str, str, str]]:

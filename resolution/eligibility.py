@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from marketplace.models import User
 from payments.models import Payment
@@ -28,36 +30,40 @@ def check(payment: Payment, buyer: User, *, now: datetime, has_case: bool) -> No
     A pure check of what is given: under a lock for the truth, without one for a page.
     """
     if payment.buyer_id != buyer.pk:
-        raise NotEligible("not_yours", "This payment isn’t yours.")
+        raise NotEligible("not_yours", _("This payment isn’t yours."))
     if has_case:
-        raise NotEligible("has_case", "This payment already has a case. Each can have one.")
+        raise NotEligible("has_case", _("This payment already has a case. Each can have one."))
     if payment.processor == Payment.Processor.CRYPTO:
         raise NotEligible(
-            "crypto", "Crypto payments can’t be reversed, so a case can’t refund them."
+            "crypto", _("Crypto payments can’t be reversed, so a case can’t refund them.")
         )
     if payment.processor == Payment.Processor.COINBASE:
         raise NotEligible(
             "coinbase",
-            "Coinbase Commerce payments can’t be reversed, so a case can’t refund them.",
+            _("Coinbase Commerce payments can’t be reversed, so a case can’t refund them."),
         )
     if payment.processor not in Payment.REVERSIBLE:
         raise NotEligible(
-            "processor", "Only payments made through Stripe or PayPal can have a case."
+            "processor", _("Only payments made through Stripe or PayPal can have a case.")
         )
     if payment.chargeback == Payment.Chargeback.OPEN:
         raise NotEligible(
-            "chargeback", "Your bank is already looking into this payment, so it decides."
+            "chargeback", _("Your bank is already looking into this payment, so it decides.")
         )
     if payment.chargeback == Payment.Chargeback.LOST:
-        raise NotEligible("charged_back", "Your bank already returned this payment to you.")
+        raise NotEligible("charged_back", _("Your bank already returned this payment to you."))
     if payment.refunded_minor >= payment.amount_minor:
-        raise NotEligible("refunded", "This payment was already refunded in full.")
+        raise NotEligible("refunded", _("This payment was already refunded in full."))
     if payment.refundable_minor <= 0:
-        raise NotEligible("refunding", "All of this payment is already on its way back to you.")
+        raise NotEligible("refunding", _("All of this payment is already on its way back to you."))
     if now > filing_ends_at(payment):
         raise NotEligible(
             "expired",
-            f"The {settings.FILING_DAYS} days to open a case for this payment are over.",
+            ngettext(
+                "The {days} day to open a case for this payment is over.",
+                "The {days} days to open a case for this payment are over.",
+                settings.FILING_DAYS,
+            ).format(days=settings.FILING_DAYS),
         )
 
 

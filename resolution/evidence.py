@@ -25,6 +25,10 @@ from django.core.files.base import ContentFile, File
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 from PIL import Image, ImageOps
 
 from marketplace import clock
@@ -49,7 +53,7 @@ HEAD = 4096
 STORAGE_ERRORS = (OSError, BotoCoreError, ClientError, Boto3Error)
 PUBLIC_ID = re.compile(r"att_[A-Za-z0-9]{14}", re.ASCII)
 
-ALLOWED = "Upload a PNG, JPEG, WebP, GIF, PDF, MP4, MOV or WebM file."
+ALLOWED = _lazy("Upload a PNG, JPEG, WebP, GIF, PDF, MP4, MOV or WebM file.")
 
 # For the whole process: a picture that is larger than we take is an error, not a line in the log.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -59,9 +63,9 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 class RefusedFile(Exception):
     """The file is not taken; the sentence says why, to the person who added it."""
 
-    def __init__(self, sentence: str) -> None:
+    def __init__(self, sentence: str | Promise) -> None:
         super().__init__(sentence)
-        self.sentence = sentence
+        self.sentence = str(sentence)
 
 
 @dataclass(frozen=True)
@@ -145,10 +149,14 @@ def _format_of(upload: UploadedFile, name: str) -> Format:
     if ending and claimed is None:
         raise RefusedFile(ALLOWED)
     if size == 0:
-        raise RefusedFile(f"“{name}” is empty. Choose another file.")
+        raise RefusedFile(_("“{name}” is empty. Choose another file.").format(name=name))
     if size > settings.MAX_FILE_BYTES:
         most = filesize(settings.MAX_FILE_BYTES)
-        raise RefusedFile(f"“{name}” is {filesize(size)}. Choose a file smaller than {most}.")
+        raise RefusedFile(
+            _("“{name}” is {size}. Choose a file smaller than {most}.").format(
+                name=name, size=filesize(size), most=most
+            )
+        )
     upload.seek(0)
     found = _sniff(upload.read(HEAD))
     if claimed is None:
@@ -158,7 +166,9 @@ def _format_of(upload: UploadedFile, name: str) -> Format:
     if found is None or not (
         found == claimed or {found.content_type, claimed.content_type} == SAME_CONTAINER
     ):
-        raise RefusedFile(f"“{name}” is not a real {claimed.name} file.")
+        raise RefusedFile(
+            _("“{name}” is not a real {claimed} file.").format(name=name, claimed=claimed.name)
+        )
     return found
 
 
@@ -184,7 +194,9 @@ def _sniff(head: bytes) -> Format | None:
 
 
 def _damaged(name: str) -> RefusedFile:
-    return RefusedFile(f"“{name}” is damaged or incomplete. Choose another copy of it.")
+    return RefusedFile(
+        _("“{name}” is damaged or incomplete. Choose another copy of it.").format(name=name)
+    )
 
 
 # ── Pictures ──────────────────────────────────────────────────────────────────────────────────────
@@ -217,7 +229,9 @@ def _drawn_anew(upload: UploadedFile, found: Format, name: str) -> File:
 
 def _too_large(name: str) -> RefusedFile:
     return RefusedFile(
-        f"“{name}” is larger than {MAX_PIXELS // 1_000_000} megapixels. Choose a smaller picture."
+        _("“{name}” is larger than {value} megapixels. Choose a smaller picture.").format(
+            name=name, value=MAX_PIXELS // 1_000_000
+        )
     )
 
 
@@ -248,7 +262,11 @@ def _redraw_moving(image: Image.Image, form: str, out: io.BytesIO, name: str) ->
         while True:
             pixels += image.width * image.height
             if pixels > MAX_MOVING_PIXELS or len(durations) >= 1000:
-                raise RefusedFile(f"“{name}” moves for too long. Choose a shorter one, or a video.")
+                raise RefusedFile(
+                    _("“{name}” moves for too long. Choose a shorter one, or a video.").format(
+                        name=name
+                    )
+                )
             frame = image.convert("RGBA")
             durations.append(int(image.info.get("duration") or 100))
             frame.info = {"duration": durations[-1]}
@@ -272,7 +290,7 @@ def _check_pdf(upload: UploadedFile, name: str) -> None:
     """A PDF from its first byte to its trailer, and not locked. Its scripts are never run here."""
     upload.seek(0)
     if not re.match(rb"%PDF-[12]\.\d", upload.read(8)):
-        raise RefusedFile(f"“{name}” is not a real PDF file.")
+        raise RefusedFile(_("“{name}” is not a real PDF file.").format(name=name))
     size = upload.size or 0
     upload.seek(max(0, size - HEAD))
     end = upload.read(HEAD)
@@ -281,7 +299,9 @@ def _check_pdf(upload: UploadedFile, name: str) -> None:
     before = b""
     for chunk in upload.chunks(CHUNK):
         if ENCRYPTED.search(before + chunk):
-            raise RefusedFile(f"“{name}” needs a password. Remove the password first.")
+            raise RefusedFile(
+                _("“{name}” needs a password. Remove the password first.").format(name=name)
+            )
         before = chunk[-64:]
 
 
@@ -343,7 +363,9 @@ def _store(content: File, found: Format, name: str, uploader: User) -> Attachmen
     except STORAGE_ERRORS as reason:
         log.exception("%s could not be stored", attachment.public_id)
         _take_back(attachment, reason)
-        raise RefusedFile(f"We couldn’t store “{name}”. Try again in a minute.") from reason
+        raise RefusedFile(
+            _("We couldn’t store “{name}”. Try again in a minute.").format(name=name)
+        ) from reason
     if stored_as != attachment.file.name:
         attachment.file.name = stored_as
         attachment.save(update_fields=["file"])
@@ -361,8 +383,13 @@ def _check_unsent(uploader: User) -> None:
     unsent = Attachment.objects.filter(uploader=uploader, event=None, created_at__gt=since)
     if unsent.count() >= settings.MAX_UNSENT_FILES:
         raise RefusedFile(
-            f"You have added {settings.MAX_UNSENT_FILES} files in a day that you haven’t sent. "
-            "Send or remove some of them first."
+            ngettext(
+                "You have added {files} file in a day that you haven’t sent. Send or remove some "
+                "of them first.",
+                "You have added {files} files in a day that you haven’t sent. Send or remove some "
+                "of them first.",
+                settings.MAX_UNSENT_FILES,
+            ).format(files=settings.MAX_UNSENT_FILES)
         )
 
 

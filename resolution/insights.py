@@ -22,6 +22,7 @@ from django.db.models import (
 )
 from django.db.models.functions import TruncWeek
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from marketplace import clock
 from marketplace.models import Company
@@ -63,13 +64,19 @@ def endings() -> list[Ending]:
     them = words.platform()
     refunded = WON & Q(remedy=Remedy.REFUND)
     return [
-        Ending("you-refunded", "You refunded", refunded & Q(decided_by=Party.CREATOR)),
-        Ending("auto-refunded", "Auto-refunded", refunded & Q(decided_by=Party.SYSTEM)),
-        Ending("staff-refunded", f"{them} refunded", refunded & Q(decided_by=Party.STAFF)),
-        Ending("credits", f"{them} paid credits", WON & Q(remedy=Remedy.CREDIT)),
-        Ending("no-refund", "No refund", Q(outcome=Outcome.CREATOR_WON)),
-        Ending("withdrawn", "Withdrawn", Q(outcome=Outcome.WITHDRAWN)),
-        Ending("elsewhere", "Settled elsewhere", Q(outcome=Outcome.VOID)),
+        Ending("you-refunded", _("You refunded"), refunded & Q(decided_by=Party.CREATOR)),
+        Ending("auto-refunded", _("Auto-refunded"), refunded & Q(decided_by=Party.SYSTEM)),
+        Ending(
+            "staff-refunded",
+            _("{them} refunded").format(them=them),
+            refunded & Q(decided_by=Party.STAFF),
+        ),
+        Ending(
+            "credits", _("{them} paid credits").format(them=them), WON & Q(remedy=Remedy.CREDIT)
+        ),
+        Ending("no-refund", _("No refund"), Q(outcome=Outcome.CREATOR_WON)),
+        Ending("withdrawn", _("Withdrawn"), Q(outcome=Outcome.WITHDRAWN)),
+        Ending("elsewhere", _("Settled elsewhere"), Q(outcome=Outcome.VOID)),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 from django_fsm import GET_STATE, FSMField, transition
 
 from marketplace.models import TeamMember, User
@@ -326,21 +327,21 @@ class Lifecycle(models.Model):
     # ── Opening ───────────────────────────────────────────────────────────────────────────────────
 
     @transition(field=state, source=NEW, target=OPEN, permission=by(BUYER),
-                custom=effects("Open a case", words=REQUIRED, clock=Clock.NOW, waits_on=SYSTEM,
+                custom=effects(_("Open a case"), words=REQUIRED, clock=Clock.NOW, waits_on=SYSTEM,
                                tells=[BUYER], confirms=True))  # fmt: skip
     def open_case(self, act: Act) -> None:
         """The buyer says what went wrong with a payment that is eligible."""
 
     @transition(field=state, source=OPEN, target=DECIDED, permission=by(SYSTEM),
                 conditions=[not_frozen],
-                custom=effects("Refund automatically", words=REQUIRED, clock=Clock.STOP,
+                custom=effects(_("Refund automatically"), words=REQUIRED, clock=Clock.STOP,
                                waits_on=SYSTEM, tells=BOTH, moves_money=True))  # fmt: skip
     def auto_refund(self, act: Act) -> None:
         """A rule of the creator's matches: the buyer gets what they asked for, with its message."""
         self._decide(act, final=True)
 
     @transition(field=state, source=OPEN, target=AWAITING_CREATOR, permission=by(SYSTEM),
-                custom=effects("Tell the creator", clock=Clock.RESPONSE, waits_on=CREATOR,
+                custom=effects(_("Tell the creator"), clock=Clock.RESPONSE, waits_on=CREATOR,
                                tells=[CREATOR]))  # fmt: skip
     def notify_creator(self, act: Act) -> None:
         """No rule matches: the creator has seven days to answer."""
@@ -350,7 +351,7 @@ class Lifecycle(models.Model):
     @transition(field=state, source=[AWAITING_CREATOR, MORE_INFO], target=DECIDED,
                 permission=by(CREATOR, when=[answers_cases, within_support_limit]),
                 conditions=[not_frozen],
-                custom=effects("Accept and refund", words=OPTIONAL, clock=Clock.STOP,
+                custom=effects(_("Accept and refund"), words=OPTIONAL, clock=Clock.STOP,
                                waits_on=SYSTEM, tells=BOTH, moves_money=True))  # fmt: skip
     def accept(self, act: Act) -> None:
         """The creator gives back what was asked for."""
@@ -358,7 +359,7 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=[AWAITING_CREATOR, MORE_INFO], target=DECIDED,
                 permission=by(CREATOR, when=[answers_cases]),
-                custom=effects("Deny the request", words=REQUIRED, clock=Clock.APPEAL,
+                custom=effects(_("Deny the request"), words=REQUIRED, clock=Clock.APPEAL,
                                waits_on=BUYER, tells=BOTH))  # fmt: skip
     def deny(self, act: Act) -> None:
         """The creator gives nothing back and says why; the buyer may appeal."""
@@ -366,7 +367,7 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=[AWAITING_CREATOR, MORE_INFO], target=MORE_INFO,
                 permission=by(CREATOR, when=[answers_cases]), conditions=[may_still_ask],
-                custom=effects("Request more details", words=REQUIRED, clock=Clock.RESPONSE,
+                custom=effects(_("Request more details"), words=REQUIRED, clock=Clock.RESPONSE,
                                waits_on=BUYER, tells=BOTH))  # fmt: skip
     def request_info(self, act: Act) -> None:
         """The creator asks the buyer for what they need to decide."""
@@ -375,14 +376,14 @@ class Lifecycle(models.Model):
     @transition(field=state, source=[MORE_INFO, *IN_REVIEW],
                 target=GET_STATE(after_reply, states=[AWAITING_CREATOR, *IN_REVIEW]),
                 permission=by(*BOTH, when=[was_asked, answers_cases]),
-                custom=effects("Answer", words=REQUIRED, waits_on=next_after_reply, tells=BOTH,
+                custom=effects(_("Answer"), words=REQUIRED, waits_on=next_after_reply, tells=BOTH,
                                clock=clock_after_reply))  # fmt: skip
     def reply(self, act: Act) -> None:
         """The side that was asked answers, and the next in turn gets a fresh clock."""
 
     @transition(field=state, source=[AWAITING_CREATOR, MORE_INFO], target=ESCALATED,
                 permission=by(SYSTEM), conditions=[overdue, answer_due, not_frozen],
-                custom=effects("Escalate", clock=Clock.STAFF, waits_on=STAFF,
+                custom=effects(_("Escalate"), clock=Clock.STAFF, waits_on=STAFF,
                                tells=BOTH))  # fmt: skip
     def escalate(self, act: Act) -> None:
         """Seven days went by without the answer that was due."""
@@ -392,7 +393,7 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=[OPEN, AWAITING_CREATOR, MORE_INFO, ESCALATED], target=CLOSED,
                 permission=by(BUYER),
-                custom=effects("Withdraw the case", words=OPTIONAL, clock=Clock.STOP,
+                custom=effects(_("Withdraw the case"), words=OPTIONAL, clock=Clock.STOP,
                                waits_on=NOBODY, tells=BOTH))  # fmt: skip
     def withdraw(self, act: Act) -> None:
         """The buyer ends the case without a decision, for good."""
@@ -403,7 +404,7 @@ class Lifecycle(models.Model):
     # ── In front of staff ─────────────────────────────────────────────────────────────────────────
 
     @transition(field=state, source=IN_REVIEW, target=None, permission=by(STAFF, when=[impartial]),
-                custom=effects("Ask a side", words=REQUIRED, clock=Clock.RESPONSE, tells=BOTH,
+                custom=effects(_("Ask a side"), words=REQUIRED, clock=Clock.RESPONSE, tells=BOTH,
                                waits_on=lambda case: case.waiting_on))  # fmt: skip
     def ask_party(self, act: Act) -> None:
         """Staff ask one side for what they need to decide."""
@@ -412,7 +413,7 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=ESCALATED, target=DECIDED, permission=by(SYSTEM),
                 conditions=[overdue, buyer_silent, not_frozen],
-                custom=effects("Decide without the buyer's answer", clock=Clock.APPEAL,
+                custom=effects(_("Decide without the buyer's answer"), clock=Clock.APPEAL,
                                waits_on=next_after_decision, tells=BOTH))  # fmt: skip
     def decide_unanswered(self, act: Act) -> None:
         """The buyer left a question of the staff's unanswered: decided for the creator."""
@@ -420,14 +421,14 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=IN_REVIEW, target=None, permission=by(SYSTEM),
                 conditions=[overdue, answer_due, review_goes_on, not_frozen],
-                custom=effects("Go on without an answer", clock=Clock.STAFF, waits_on=STAFF,
+                custom=effects(_("Go on without an answer"), clock=Clock.STAFF, waits_on=STAFF,
                                tells=BOTH))  # fmt: skip
     def resume_review(self, act: Act) -> None:
         """A question of the staff's went unanswered: they decide with what there is."""
 
     @transition(field=state, source=ESCALATED, target=DECIDED, permission=decides,
                 conditions=[not_frozen],
-                custom=effects("Decide", words=REQUIRED, clock=Clock.APPEAL, tells=BOTH,
+                custom=effects(_("Decide"), words=REQUIRED, clock=Clock.APPEAL, tells=BOTH,
                                waits_on=next_after_decision, moves_money=True))  # fmt: skip
     def decide(self, act: Act) -> None:
         """Staff decide and say why; the money is reserved until nobody can appeal any more."""
@@ -438,7 +439,7 @@ class Lifecycle(models.Model):
                 target=GET_STATE(after_appeal, states=[ESCALATED, APPEALED]),
                 permission=by(*BOTH, when=[could_appeal, runs_the_company]),
                 conditions=[appeal_open, not_frozen],
-                custom=effects("Appeal", words=REQUIRED, clock=Clock.STAFF, waits_on=STAFF,
+                custom=effects(_("Appeal"), words=REQUIRED, clock=Clock.STAFF, waits_on=STAFF,
                                tells=BOTH))  # fmt: skip
     def appeal(self, act: Act) -> None:
         """A side that did not get all it asked for calls for a review."""
@@ -452,8 +453,8 @@ class Lifecycle(models.Model):
     @transition(field=state, source=APPEALED, target=DECIDED,
                 permission=by(STAFF, when=[impartial, within_agent_limit, did_not_decide_first]),
                 conditions=[not_frozen],
-                custom=effects("Decide for good", words=REQUIRED, clock=Clock.STOP, waits_on=SYSTEM,
-                               tells=BOTH, moves_money=True))  # fmt: skip
+                custom=effects(_("Decide for good"), words=REQUIRED, clock=Clock.STOP,
+                               waits_on=SYSTEM, tells=BOTH, moves_money=True))  # fmt: skip
     def decide_final(self, act: Act) -> None:
         """Somebody else of the staff decides once more, and that is final."""
         self._decide(act, final=True)
@@ -461,7 +462,7 @@ class Lifecycle(models.Model):
     @transition(field=state, source=APPEALED, target=DECIDED,
                 permission=by(STAFF, when=[impartial, handles_money, decided_first]),
                 conditions=[not_frozen],
-                custom=effects("Decide for good, as the only reviewer", words=REQUIRED,
+                custom=effects(_("Decide for good, as the only reviewer"), words=REQUIRED,
                                clock=Clock.STOP, waits_on=SYSTEM, tells=BOTH,
                                moves_money=True))  # fmt: skip
     def decide_final_alone(self, act: Act) -> None:
@@ -471,7 +472,7 @@ class Lifecycle(models.Model):
     @transition(field=state, source=DECIDED, target=DECIDED,
                 permission=by(*BOTH, when=[could_appeal, runs_the_company]),
                 conditions=[not_final, not_frozen],
-                custom=effects("Accept the decision", words=Words.NONE, moves_money=True,
+                custom=effects(_("Accept the decision"), words=Words.NONE, moves_money=True,
                                clock=clock_after_acceptance,
                                waits_on=next_after_decision, tells=told_when_final))  # fmt: skip
     def accept_decision(self, act: Act) -> None:
@@ -484,7 +485,7 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=DECIDED, target=DECIDED, permission=by(SYSTEM),
                 conditions=[not_final, overdue, not_frozen],
-                custom=effects("Make final", clock=Clock.STOP, waits_on=SYSTEM, moves_money=True,
+                custom=effects(_("Make final"), clock=Clock.STOP, waits_on=SYSTEM, moves_money=True,
                                tells=told_when_final))  # fmt: skip
     def finalize(self, act: Act) -> None:
         """The days to appeal are over: what was decided is carried out."""
@@ -492,7 +493,8 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=DECIDED, target=CLOSED, permission=by(SYSTEM),
                 conditions=[is_final, money_settled],
-                custom=effects("Close", clock=Clock.STOP, waits_on=NOBODY, tells=BOTH))  # fmt: skip
+                custom=effects(_("Close"), clock=Clock.STOP, waits_on=NOBODY,
+                               tells=BOTH))  # fmt: skip
     def close(self, act: Act) -> None:
         """The decision is final and the money, if any, has arrived."""
         self.closed_at = self.as_of
@@ -500,19 +502,19 @@ class Lifecycle(models.Model):
     # ── Money on its way ──────────────────────────────────────────────────────────────────────────
 
     @transition(field=state, source=[DECIDED, CLOSED], target=None, permission=by(SYSTEM),
-                custom=effects("Refund sent"))  # fmt: skip
+                custom=effects(_("Refund sent")))  # fmt: skip
     def refund_sent(self, act: Act) -> None:
         """The provider has taken the refund."""
         self.money = Money.SENT
 
     @transition(field=state, source=[DECIDED, CLOSED], target=None, permission=by(SYSTEM),
-                custom=effects("Refund arrived", waits_on=next_after_arrival))  # fmt: skip
+                custom=effects(_("Refund arrived"), waits_on=next_after_arrival))  # fmt: skip
     def refund_arrived(self, act: Act) -> None:
         """The provider says that the money arrived."""
         self.money = Money.ARRIVED
 
     @transition(field=state, source=[DECIDED, CLOSED], target=None, permission=by(SYSTEM),
-                custom=effects("Refund failed", clock=Clock.STAFF, waits_on=STAFF,
+                custom=effects(_("Refund failed"), clock=Clock.STAFF, waits_on=STAFF,
                                tells=BOTH))  # fmt: skip
     def refund_failed(self, act: Act) -> None:
         """The refund will not arrive: staff see to it."""
@@ -520,7 +522,7 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=[DECIDED, CLOSED], target=None, conditions=[money_failed],
                 permission=by(STAFF, when=[impartial, handles_money]),
-                custom=effects("Try the refund again", clock=Clock.STOP, waits_on=SYSTEM,
+                custom=effects(_("Try the refund again"), clock=Clock.STOP, waits_on=SYSTEM,
                                tells=BOTH, moves_money=True))  # fmt: skip
     def retry_refund(self, act: Act) -> None:
         """Finance send the refund once more, as a new refund."""
@@ -528,7 +530,7 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=[DECIDED, CLOSED], target=None, conditions=[money_failed],
                 permission=by(STAFF, when=[impartial, handles_money]),
-                custom=effects("Give credits instead", words=REQUIRED, clock=Clock.STOP,
+                custom=effects(_("Give credits instead"), words=REQUIRED, clock=Clock.STOP,
                                waits_on=SYSTEM, tells=BOTH, moves_money=True))  # fmt: skip
     def credit_instead(self, act: Act) -> None:
         """Finance give credits because the refund cannot be made."""
@@ -537,7 +539,7 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=[DECIDED, CLOSED], target=None, conditions=[money_failed],
                 permission=by(STAFF, when=[impartial, handles_money]),
-                custom=effects("Mark as paid by hand", words=REQUIRED, clock=Clock.STOP,
+                custom=effects(_("Mark as paid by hand"), words=REQUIRED, clock=Clock.STOP,
                                waits_on=SYSTEM, tells=BOTH))  # fmt: skip
     def mark_paid(self, act: Act) -> None:
         """Finance paid outside the provider, and note the reference."""
@@ -549,7 +551,7 @@ class Lifecycle(models.Model):
     @transition(field=state, source=[*IN_REVIEW, DECIDED, CLOSED], target=None,
                 permission=by(STAFF, when=[impartial, may_propose]),
                 conditions=[decidable, not_frozen],
-                custom=effects("Propose", words=REQUIRED, staff_only=True))  # fmt: skip
+                custom=effects(_("Propose"), words=REQUIRED, staff_only=True))  # fmt: skip
     def propose(self, act: Act) -> None:
         """Staff say what they would decide; finance approve it by deciding the same."""
         assert act.verdict, "a proposal needs a verdict"
@@ -558,7 +560,7 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=[*IN_REVIEW, DECIDED, CLOSED], target=None,
                 permission=by(STAFF, when=[impartial, may_decline]), conditions=[proposal_stands],
-                custom=effects("Decline the proposal", words=REQUIRED,
+                custom=effects(_("Decline the proposal"), words=REQUIRED,
                                staff_only=True))  # fmt: skip
     def decline_proposal(self, act: Act) -> None:
         """Finance say no and why, or whoever proposed it takes it back."""
@@ -567,7 +569,7 @@ class Lifecycle(models.Model):
     # ── From outside ──────────────────────────────────────────────────────────────────────────────
 
     @transition(field=state, source=NOT_CLOSED, target=CLOSED, permission=by(SYSTEM),
-                custom=effects("Void", clock=Clock.STOP, waits_on=NOBODY, tells=BOTH,
+                custom=effects(_("Void"), clock=Clock.STOP, waits_on=NOBODY, tells=BOTH,
                                moves_money=True))  # fmt: skip
     def void(self, act: Act) -> None:
         """The payment was refunded or charged back elsewhere: nothing is left to decide."""
@@ -577,14 +579,14 @@ class Lifecycle(models.Model):
         self._drop_proposal()
 
     @transition(field=state, source=NOT_CLOSED, target=None, permission=by(SYSTEM),
-                conditions=[not_frozen], custom=effects("Freeze", tells=BOTH))  # fmt: skip
+                conditions=[not_frozen], custom=effects(_("Freeze"), tells=BOTH))  # fmt: skip
     def freeze(self, act: Act) -> None:
         """A chargeback is open on the payment: clocks stop, nothing refunds."""
         self.frozen_at = self.as_of
 
     @transition(field=state, source=NOT_CLOSED, target=None, permission=by(SYSTEM),
                 conditions=[frozen],
-                custom=effects("Resume", tells=BOTH))  # fmt: skip
+                custom=effects(_("Resume"), tells=BOTH))  # fmt: skip
     def resume(self, act: Act) -> None:
         """The bank ruled for the creator: clocks go on where they stopped."""
         if self.due_at and self.frozen_at:
@@ -595,21 +597,21 @@ class Lifecycle(models.Model):
 
     @transition(field=state, source=NOT_CLOSED, target=None,
                 permission=by(BUYER, CREATOR, STAFF, when=[answers_cases, impartial]),
-                custom=effects("Comment", words=REQUIRED, tells=BOTH))  # fmt: skip
+                custom=effects(_("Comment"), words=REQUIRED, tells=BOTH))  # fmt: skip
     def comment(self, act: Act) -> None:
         """Anybody of the case adds a message; it answers no question and moves no clock."""
 
     @transition(field=state, source=ANYWHERE, target=None, permission=by(SYSTEM),
-                custom=effects("Refuse a file", tells=BOTH))  # fmt: skip
+                custom=effects(_("Refuse a file"), tells=BOTH))  # fmt: skip
     def refuse_file(self, act: Act) -> None:
         """The virus scanner found something in a file that was sent: it is not passed on."""
 
     @transition(field=state, source=ANYWHERE, target=None, permission=by(SYSTEM),
-                custom=effects("Remove files"))  # fmt: skip
+                custom=effects(_("Remove files")))  # fmt: skip
     def remove_files(self, act: Act) -> None:
         """Files are kept no longer: their time is over, or whoever sent them was erased."""
 
     @transition(field=state, source=ANYWHERE, target=None, permission=by(STAFF, when=[impartial]),
-                custom=effects("Internal note", words=REQUIRED, staff_only=True))  # fmt: skip
+                custom=effects(_("Internal note"), words=REQUIRED, staff_only=True))  # fmt: skip
     def note(self, act: Act) -> None:
         """Staff write something down that neither side sees."""

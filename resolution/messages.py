@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db.models import Count, F, OuterRef, Q, Subquery, prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, npgettext
 
 from marketplace import clock
 from marketplace.language import speaking_to
@@ -178,13 +179,16 @@ class Group:
 def groups() -> dict[str, Group]:
     """What can be switched off, by name. What is not in a group always comes."""
     return {
-        "comments": Group("Messages", "Somebody writes in a case and asks nothing of you."),
+        "comments": Group(_("Messages"), _("Somebody writes in a case and asks nothing of you.")),
         "news": Group(
-            "Other news of your cases",
-            f"What the other side or {words.platform()} does when it isn’t your turn.",
+            _("Other news of your cases"),
+            _("What the other side or {platform} does when it isn’t your turn.").format(
+                platform=words.platform()
+            ),
         ),
         "early_reminders": Group(
-            "Early reminders", "Days before a date of yours. The last one, a day before, stays on."
+            _("Early reminders"),
+            _("Days before a date of yours. The last one, a day before, stays on."),
         ),
     }
 
@@ -333,11 +337,12 @@ class _Letter:
     def context(self) -> dict[str, Any]:
         """What the words of a step may name. All texts are finished and of one line."""
         standing, case, event = self.standing, self.case, self.event
-        may_appeal, given, days = set[Party](), "", settings.RESPONSE_DAYS
+        may_appeal, given, below, days = set[Party](), "", "", settings.RESPONSE_DAYS
         if standing.decided_in:
             as_it_was = standing.as_case()
             may_appeal = as_it_was.who_could_appeal()
             given = one_line(words.remedy_sentence(as_it_was, self.side))
+            below = one_line(words.remedy_clause(as_it_was, self.side))
         yours_to_appeal = self.side in may_appeal and runs_the_company(case, self.reader)
         deadline = {"due": mail.Strong(), "due_day": "", "due_weekday": ""}
         if standing.due_at:
@@ -357,7 +362,7 @@ class _Letter:
             "way_back": one_line(case.payment.way_back),
             "remedy": standing.remedy,
             "given": given,
-            "given_below": re.sub(r"^(You|There)\b", lambda first: first[0].lower(), given),
+            "given_below": below,
             "money": standing.money,
             "decided_by": standing.decided_in.party if standing.decided_in else "",
             "actor": self._name_of(event),
@@ -373,7 +378,7 @@ class _Letter:
             "they": one_line(case.company.name if self.to_buyer else case.buyer.first_name),
             "rule": one_line(event.data.get("rule", {}).get("name", "")),
             "reference": one_line(event.data.get("reference", "")),
-            "response_days": f"{days} day{'' if days == 1 else 's'}",
+            "response_days": npgettext("in …", "{days} day", "{days} days", days).format(days=days),
             "asked_by_staff": event.state_after in IN_REVIEW,
             "from_you": event.data.get("from") == self.side,
         }
@@ -393,7 +398,7 @@ class _Letter:
             facts=self._facts() if event.step in WITH_FACTS else (),
             settings_href=f"{site}/account/notifications/",
             stop_href=f"{site}/account/unsubscribe/{stop}/" if stop else "",
-            quote_label="" if reasoned else f"{self._name_of(said, quoted=True)} wrote",
+            quote_label="" if reasoned else self._wrote(said),
             quote="" if reasoned else _shortened(said.message),
             quote_note="" if reasoned else _note_below(said),
             day=day,
@@ -412,26 +417,30 @@ class _Letter:
         if event.party == Party.CREATOR:
             colleague: str = "" if self.to_buyer else event.actor_name  # type: ignore[attr-defined]
             return one_line(colleague or self.case.company.name)
-        if self.to_buyer and quoted:
-            return "You"
         name = self.case.buyer.first_name if quoted else self.case.buyer.name
         return one_line(name) or one_line(self.case.buyer.name)
+
+    def _wrote(self, said: Event) -> str:
+        if said.party == Party.BUYER and self.to_buyer:
+            return _("You wrote")
+        return _("{name} wrote").format(name=self._name_of(said, quoted=True))
 
     def _facts(self) -> list[tuple[str, str]]:
         case, payment = self.case, self.case.payment
         return [
-            ("Product", one_line(case.product.name)),
-            ("Reason", str(case.get_reason_display())),
-            ("Asked for", self._money(case.asked_minor)),
-            ("Paid", f"{when_text(payment.paid_at, 'day')}, {one_line(payment.way_back)}"),
-            ("Case", case.public_id),
+            (_("Product"), one_line(case.product.name)),
+            (_("Reason"), str(case.get_reason_display())),
+            (_("Asked for"), self._money(case.asked_minor)),
+            (_("Paid"), f"{when_text(payment.paid_at, 'day')}, {one_line(payment.way_back)}"),
+            (_("Case"), case.public_id),
         ]
 
     def _reasons(self) -> list[tuple[str, str]]:
-        sections = [("Why", self.event.message)]
+        sections = [(_("Why"), self.event.message)]
         looked_at = self.event.data.get("looked_at", [])
         if looked_at:
-            sections.append(("What we looked at", "\n".join(looked_at)))
+            listed = "\n".join(_(item) for item in looked_at if item)
+            sections.append((_("What we looked at"), listed))
         return sections
 
     def _clock(self) -> tuple[int, int]:
@@ -445,11 +454,16 @@ class _Letter:
 
     def _why(self) -> str:
         if self.to_buyer:
-            reason = f"You get this because you opened case {self.case.public_id}."
+            reason = _("You get this because you opened case {public_id}.").format(
+                public_id=self.case.public_id
+            )
         else:
             company = one_line(self.case.company.name)
-            reason = f"You get this because you manage cases for {company}."
-        return f"{reason} Replies to this email aren’t read: please answer in the case."
+            reason = _("You get this because you manage cases for {company}.").format(
+                company=company
+            )
+        answer = _("Replies to this email aren’t read: please answer in the case.")
+        return f"{reason} {answer}"
 
 
 def _shortened(text: str) -> str:
@@ -464,8 +478,11 @@ def _note_below(event: Event) -> str:
     """What of a message is only in the case: the rest of it, its files."""
     notes = []
     if len(event.message.strip()) > LONGEST_QUOTE:
-        notes.append("The whole message is in the case.")
+        notes.append(_("The whole message is in the case."))
     files: int | None = event.files  # type: ignore[attr-defined]
     if files:
-        notes.append(f"{files} file{'' if files == 1 else 's'} attached in the case.")
+        attached = ngettext(
+            "{files} file attached in the case.", "{files} files attached in the case.", files
+        )
+        notes.append(attached.format(files=files))
     return " ".join(notes)

@@ -10,6 +10,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace import clock
 from marketplace.models import Company, Product, User
@@ -259,14 +260,14 @@ class Attachment(models.Model):
     class State(models.TextChoices):
         """Where the bytes are: with the virus scanner, to be had, or gone and why."""
 
-        CHECKING = "checking", "Being checked for viruses"
-        READY = "ready", "Ready"
-        INFECTED = "infected", "Refused by the virus scanner"
-        REMOVED = "removed", "Removed"
+        CHECKING = "checking", _lazy("Being checked for viruses")
+        READY = "ready", _lazy("Ready")
+        INFECTED = "infected", _lazy("Refused by the virus scanner")
+        REMOVED = "removed", _lazy("Removed")
 
     class Kind(models.TextChoices):
-        IMAGE = "image", "Image"
-        VIDEO = "video", "Video"
+        IMAGE = "image", _lazy("Image")
+        VIDEO = "video", _lazy("Video")
         PDF = "pdf", "PDF"
 
     public_id = PublicIdField("att_")
@@ -359,9 +360,9 @@ class Reading(models.Model):
     """One of the staff has looked at a case, or at a file of it. Never changed, never removed."""
 
     class What(models.TextChoices):
-        PAGE = "page", "The case"
-        FILE = "file", "A file"
-        EXPORT = "export", "An export"
+        PAGE = "page", _lazy("The case")
+        FILE = "file", _lazy("A file")
+        EXPORT = "export", _lazy("An export")
 
     reader = models.ForeignKey(User, on_delete=models.PROTECT, related_name="readings")
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="readings")
@@ -484,7 +485,7 @@ class SavedReply(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["company", "title"], name="reply_title_once"),
         )
-        verbose_name_plural = "saved replies"
+        verbose_name_plural = _lazy("saved replies")
 
     def __str__(self) -> str:
         return self.title

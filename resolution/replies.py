@@ -7,6 +7,7 @@ the form of an answer, for a person to look over and send; nothing here sends an
 from collections.abc import Mapping
 
 from django.db import IntegrityError, transaction
+from django.utils.functional import Promise
 
 from marketplace import clock
 from marketplace.models import Company, TeamMember
@@ -17,7 +18,7 @@ from resolution.terms import Actor
 MOST = 100
 """How many a company keeps: more would be a list that nobody finds anything in."""
 
-VARIABLES: Mapping[str, str] = {**rules.VARIABLES, "amount": "what the buyer asks for"}
+VARIABLES: Mapping[str, str | Promise] = {**rules.VARIABLES, "amount": "what the buyer asks for"}
 
 
 class ReplyChanged(Exception):

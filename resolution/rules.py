@@ -13,6 +13,9 @@ from django.db import transaction
 from django.db.models import BigIntegerField, Count, F, Max, Sum
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace import clock
 from marketplace.models import Company, Product, TeamMember
@@ -20,14 +23,14 @@ from payments.money import exponent, format_money
 from resolution.models import Case, Event, Rule
 from resolution.terms import Actor, Party
 
-VARIABLES: Mapping[str, str] = {
-    "buyer_name": "the buyer’s full name",
-    "first_name": "the buyer’s first name",
-    "product": "the product",
-    "amount": "what is refunded",
-    "method": "where it goes back to",
-    "company": "your company",
-    "case_id": "the case’s number",
+VARIABLES: Mapping[str, str | Promise] = {
+    "buyer_name": _lazy("the buyer’s full name"),
+    "first_name": _lazy("the buyer’s first name"),
+    "product": _lazy("the product"),
+    "amount": _lazy("what is refunded"),
+    "method": _lazy("where it goes back to"),
+    "company": _lazy("your company"),
+    "case_id": _lazy("the case’s number"),
 }
 
 PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
@@ -187,9 +190,9 @@ def example_values(
     return {
         "buyer_name": "Hana Suzuki",
         "first_name": "Hana",
-        "product": product.name if product else "your product",
+        "product": product.name if product else _("your product"),
         "amount": format_money(minor, paid_in),
-        "method": "Visa ending 4242",
+        "method": _("Visa ending 4242"),
         "company": company.name,
         "case_id": "reso_4F7k2MxQ9bTzLa",
     }

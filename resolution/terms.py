@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import models
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from marketplace.models import User
 
@@ -12,11 +14,11 @@ from marketplace.models import User
 class Party(models.TextChoices):
     """A side of a case; `waiting_on` is one of them, and so is whoever takes a step."""
 
-    BUYER = "buyer", "Buyer"
-    CREATOR = "creator", "Creator"
-    STAFF = "staff", "Staff"
-    SYSTEM = "system", "System"
-    NOBODY = "nobody", "Nobody"
+    BUYER = "buyer", _("Buyer")
+    CREATOR = "creator", _("Creator")
+    STAFF = "staff", _("Staff")
+    SYSTEM = "system", _("System")
+    NOBODY = "nobody", _("Nobody")
 
 
 BOTH = (Party.BUYER, Party.CREATOR)
@@ -25,63 +27,63 @@ BOTH = (Party.BUYER, Party.CREATOR)
 class State(models.TextChoices):
     """Where a case stands."""
 
-    OPEN = "open", "Open"
-    AWAITING_CREATOR = "awaiting_creator", "Awaiting creator"
-    MORE_INFO = "more_info", "More info"
-    ESCALATED = "escalated", "Escalated"
-    DECIDED = "decided", "Decided"
-    APPEALED = "appealed", "Appealed"
-    CLOSED = "closed", "Closed"
+    OPEN = "open", _("Open")
+    AWAITING_CREATOR = "awaiting_creator", _("Awaiting creator")
+    MORE_INFO = "more_info", _("More info")
+    ESCALATED = "escalated", _("Escalated")
+    DECIDED = "decided", _("Decided")
+    APPEALED = "appealed", _("Appealed")
+    CLOSED = "closed", _("Closed")
 
 
 class Reason(models.TextChoices):
     """Why a buyer is unhappy."""
 
-    NOT_RECEIVED = "product_not_received", "Product not received"
-    NOT_AS_DESCRIBED = "not_as_described", "Product not as described"
-    UNACCEPTABLE = "product_unacceptable", "Product unacceptable"
-    CANCELED = "subscription_canceled", "Canceled before payment"
-    FRAUDULENT = "fraudulent", "I don’t recognize this charge"
+    NOT_RECEIVED = "product_not_received", _("Product not received")
+    NOT_AS_DESCRIBED = "not_as_described", _("Product not as described")
+    UNACCEPTABLE = "product_unacceptable", _("Product unacceptable")
+    CANCELED = "subscription_canceled", _("Canceled before payment")
+    FRAUDULENT = "fraudulent", _("I don’t recognize this charge")
 
 
 class Remedy(models.TextChoices):
     """What a decision gives the buyer."""
 
-    REFUND = "refund", "Refund"
-    CREDIT = "credit", "Credits"
-    NONE = "none", "No refund"
+    REFUND = "refund", _("Refund")
+    CREDIT = "credit", _("Credits")
+    NONE = "none", _("No refund")
 
 
 class Outcome(models.TextChoices):
     """How a case ended."""
 
-    OPEN = "", "Not ended"
-    BUYER_WON = "buyer_won", "For the buyer"
-    CREATOR_WON = "creator_won", "For the creator"
-    WITHDRAWN = "withdrawn", "Withdrawn"
-    VOID = "void", "Settled elsewhere"
+    OPEN = "", _("Not ended")
+    BUYER_WON = "buyer_won", _("For the buyer")
+    CREATOR_WON = "creator_won", _("For the creator")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+    VOID = "void", _("Settled elsewhere")
 
 
 class Money(models.TextChoices):
     """How far the money of a decision has come."""
 
-    NONE = "", "No money moves"
-    PROMISED = "promised", "Promised, the decision is not final"
-    REQUESTED = "requested", "Requested"
-    SENT = "sent", "Sent"
-    ARRIVED = "arrived", "Arrived"
-    FAILED = "failed", "Failed, with staff"
-    BY_HAND = "by_hand", "Paid by hand"
+    NONE = "", _("No money moves")
+    PROMISED = "promised", _("Promised, the decision is not final")
+    REQUESTED = "requested", _("Requested")
+    SENT = "sent", _("Sent")
+    ARRIVED = "arrived", _("Arrived")
+    FAILED = "failed", _("Failed, with staff")
+    BY_HAND = "by_hand", _("Paid by hand")
 
 
 class ReviewReason(models.TextChoices):
     """Why a case is in front of staff."""
 
-    NONE = "", "Not in review"
-    CREATOR_SILENT = "creator_silent", "Creator didn’t reply"
-    BUYER_SILENT = "buyer_silent", "Buyer didn’t reply"
-    DENIAL_APPEALED = "denial_appealed", "Buyer appealed a denial"
-    DECISION_APPEALED = "decision_appealed", "Final review"
+    NONE = "", _("Not in review")
+    CREATOR_SILENT = "creator_silent", _("Creator didn’t reply")
+    BUYER_SILENT = "buyer_silent", _("Buyer didn’t reply")
+    DENIAL_APPEALED = "denial_appealed", _("Buyer appealed a denial")
+    DECISION_APPEALED = "decision_appealed", _("Final review")
 
 
 class Clock(models.TextChoices):
@@ -89,9 +91,9 @@ class Clock(models.TextChoices):
 
     KEEP = "keep", "unchanged"
     STOP = "stop", "stops"
-    RESPONSE = "response", "7 days to answer"
-    APPEAL = "appeal", "7 days to appeal"
-    STAFF = "staff", "staff target, 2 business days"
+    RESPONSE = "response", _("7 days to answer")
+    APPEAL = "appeal", _("7 days to appeal")
+    STAFF = "staff", _("staff target, 2 business days")
     NOW = "now", "now"
 
 
@@ -164,7 +166,7 @@ class Effects:
     `moves_money` lets the door bring the refund or the credits in line with the decision.
     """
 
-    label: str
+    label: str | Promise
     clock: Clock | Callable[[Case], Clock] = Clock.KEEP
     waits_on: Party | Callable[[Case], Party] | None = None
     words: Words = Words.NONE
@@ -186,6 +188,6 @@ def by(*parties: Party, when: Iterable[Callable[[Case, Actor], bool]] = ()) -> C
     return permission
 
 
-def effects(label: str, **kwargs: Any) -> dict[str, Effects]:
+def effects(label: str | Promise, **kwargs: Any) -> dict[str, Effects]:
     """What `transition(custom=…)` keeps beside a step."""
     return {"effects": Effects(label, **kwargs)}

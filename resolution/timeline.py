@@ -310,10 +310,8 @@ class _Told:
     def __init__(self, case: Case, event: Event, reader: str) -> None:
         self.case, self.event, self.reader = case, event, reader
         self.data = event.data
-        self.buyer = "you" if reader == BUYER else case.buyer.first_name
-        self.Buyer = "You" if reader == BUYER else case.buyer.first_name
-        self.creator = "you" if reader == CREATOR else case.company.name
-        self.Creator = "You" if reader == CREATOR else case.company.name
+        self.buyer, self.creator = case.buyer.first_name, case.company.name
+        self.to_buyer, self.to_creator = reader == BUYER, reader == CREATOR
 
     def entries(self) -> list[Entry]:
         main: Callable[[], Entry] = getattr(self, f"_{self.event.step}")
@@ -343,10 +341,17 @@ class _Told:
             and case.due_at > clock.now()
         )
 
-    def _may_appeal(self, who: str) -> str:
-        """You can appeal until then; or, when that is over or taken up: could."""
-        can = "can" if self._is_running else "could"
-        return f"{who} {can} appeal to {platform()} until {self._until()}."
+    def _may_appeal(self) -> str:
+        """The buyer can appeal until then; or, when that is over or taken up: could."""
+        if self.to_buyer and self._is_running:
+            said = _("You can appeal to {platform} until {date}.")
+        elif self.to_buyer:
+            said = _("You could appeal to {platform} until {date}.")
+        elif self._is_running:
+            said = _("{buyer} can appeal to {platform} until {date}.")
+        else:
+            said = _("{buyer} could appeal to {platform} until {date}.")
+        return said.format(buyer=self.buyer, platform=platform(), date=self._until())
 
     def _entry(self, kind: str, **fields: Any) -> Entry:
         return Entry(kind, self.event.public_id, self.event.created_at, **fields)
@@ -354,28 +359,35 @@ class _Told:
     def _status(self, strong: str, text: str = "", *, icon: str = "flag", **fields: Any) -> Entry:
         return self._entry("status", strong=strong, text=text, icon=icon, **fields)
 
-    def _said(self, role: str = "", **tag: str) -> Entry:
-        """The words of a side with the act below; without words, the act alone."""
+    def _said(self, role: str = "", alone: tuple[str, str] = ("", ""), **tag: str) -> Entry:
+        """The words of a side with the act below; without words, the act `alone`.
+
+        That is one sentence for whoever acted and one for the others, which may name the `actor`.
+        """
         event, case = self.event, self.case
         party = event.party if event.party != SYSTEM else CREATOR
         person = event.actor.name if event.actor else ""
         names = {BUYER: case.buyer.name, CREATOR: case.company.name, STAFF: platform()}
-        roles = {BUYER: "Buyer", CREATOR: "Creator", STAFF: "Staff"}
+        roles = {BUYER: _("Buyer"), CREATOR: _("Creator"), STAFF: _("Staff")}
         shows_person = person and (
             (party == CREATOR and self.reader != BUYER) or (party == STAFF and self.reader == STAFF)
         )
-        by = f"{person}, {roles[Party(party)].lower()}" if shows_person else roles[Party(party)]
+        by = roles[Party(party)]
+        if shows_person:
+            by = _("{person}, creator") if party == CREATOR else _("{person}, staff")
+            by = by.format(person=person)
         is_you = party == self.reader == BUYER
         lead = tag.get("tag_lead", "")
         strong = tag.get("tag_strong", "")
         files = files_of(event, pictured=self.reader != STAFF)
         if not event.message and not files:
-            actor = "You" if party == self.reader != STAFF else names[Party(party)]
-            act = strong or lead
+            own, others = alone
+            act = own if party == self.reader != STAFF else others
             return self._status(
-                f"{actor} {act[:1].lower()}{act[1:]}", tag.get("tag_text", ""),
+                act.format(actor=names[Party(party)]) or strong or lead,
+                tag.get("tag_text", ""),
                 icon=tag.get("tag_icon", "flag"),
-            )  # fmt: skip
+            )
         return self._entry(
             "message",
             party=party,
@@ -389,7 +401,7 @@ class _Told:
         )
 
     def _decision(self, title: str, why: str, next_line: str) -> Entry:
-        by = f"the {platform()} resolution team"
+        by = _("the {platform} resolution team").format(platform=platform())
         if self.reader == STAFF and self.event.actor:
             by = self.event.actor.name
         return self._entry(
@@ -401,7 +413,7 @@ class _Told:
                 "by": by,
                 "at": self.event.created_at,
                 "why": why,
-                "looked_at": self.data.get("looked_at", ()),
+                "looked_at": [_(item) for item in self.data.get("looked_at", ()) if item],
                 "next": next_line,
             },
         )
@@ -417,189 +429,311 @@ class _Told:
             amount = format_money(minor, self.case.currency)
             return [
                 Entry("money", own, self.event.created_at, icon="refund",
-                      strong="Refund requested.", amount_text=amount,
-                      text=f"To {self._their()} {self.case.payment.way_back}.")
+                      strong=_("Refund requested."), amount_text=amount, text=self._to_their_way())
             ]  # fmt: skip
         if money == "arrived" and self.event.step in (
             "decide_final", "decide_final_alone", "finalize", "accept_decision", "credit_instead",
         ):  # fmt: skip
             minor = self.data.get("amount_minor") or self.case.remedy_minor
-            whose = "your account" if self.reader == BUYER else f"{self.buyer}’s account"
+            added = (
+                _("{platform} Credits added to your account.")
+                if self.to_buyer
+                else _("{platform} Credits added to {buyer}’s account.")
+            )
             return [
                 Entry("money", own, self.event.created_at, icon="credit",
                       tone="good" if self.reader == BUYER else "calm",
-                      strong=f"{platform()} Credits added to {whose}.",
-                      text=f"Paid by {platform()}.",
+                      strong=added.format(platform=platform(), buyer=self.buyer),
+                      text=_("Paid by {platform}.").format(platform=platform()),
                       amount_text=f"+{format_money(minor, self.case.currency)}")
             ]  # fmt: skip
         return []
 
-    def _their(self) -> str:
-        return "your" if self.reader == BUYER else f"{self.buyer}’s"
+    def _to_their_way(self) -> str:
+        to = _("To your {way_back}.") if self.to_buyer else _("To {buyer}’s {way_back}.")
+        return to.format(buyer=self.buyer, way_back=self.case.payment.way_back)
+
+    def _on_their_way(self) -> str:
+        on = _("On your {way_back}.") if self.to_buyer else _("On {buyer}’s {way_back}.")
+        return on.format(buyer=self.buyer, way_back=self.case.payment.way_back)
 
     # ── One method a step ─────────────────────────────────────────────────────────────────────────
 
     def _open_case(self) -> Entry:
-        return self._said(role="opened the case")
+        return self._said(role=_("opened the case"))
 
     def _notify_creator(self) -> Entry:
-        have = "have" if self._is_running else "had"
-        if self.reader == CREATOR:
-            return self._status(
-                "", f"Sent to you by e-mail. You {have} until {self._until()} to reply.",
-                icon="mail",
-            )  # fmt: skip
-        return self._status(
-            self.case.company.name, f". They {have} until {self._until()} to reply.",
-            icon="mail", lead="Sent to",
-        )  # fmt: skip
+        if self.to_creator and self._is_running:
+            said = _("Sent to you by e-mail. You have until {date} to reply.")
+        elif self.to_creator:
+            said = _("Sent to you by e-mail. You had until {date} to reply.")
+        elif self._is_running:
+            said = _("Sent to {creator}. They have until {date} to reply.")
+        else:
+            said = _("Sent to {creator}. They had until {date} to reply.")
+        text = said.format(creator=self.creator, date=self._until())
+        return self._status("", text, icon="mail")
 
     def _auto_refund(self) -> Entry:
+        accepted = _("Accepted and refunded automatically.")
         return self._said(
-            tag_icon="checkc", tag_strong="Accepted and refunded automatically.",
-            tag_text=f" {self._amount()} goes back to {self.buyer}.",
-        )  # fmt: skip
+            tag_icon="checkc",
+            tag_strong=accepted,
+            tag_text=f" {self._goes_back()}",
+            alone=(
+                _("You accepted and refunded automatically."),
+                _("{actor} accepted and refunded automatically."),
+            ),
+        )
 
     def _accept(self) -> Entry:
         return self._said(
-            tag_icon="checkc", tag_strong="Accepted the request.",
-            tag_text=f" {self._amount()} goes back to {self.buyer}.{self._ended()}",
-        )  # fmt: skip
+            tag_icon="checkc",
+            tag_strong=_("Accepted the request."),
+            tag_text=f" {self._goes_back()}{self._ended()}",
+            alone=(_("You accepted the request."), _("{actor} accepted the request.")),
+        )
+
+    def _goes_back(self) -> str:
+        said = (
+            _("{amount} goes back to you.")
+            if self.to_buyer
+            else _("{amount} goes back to {buyer}.")
+        )
+        return said.format(amount=self._amount(), buyer=self.buyer)
 
     def _ended(self) -> str:
-        whose = "Your" if self.reader == BUYER else f"{self.buyer}’s"
-        return f" {whose} membership has ended." if self.data.get("membership_ended") else ""
+        if not self.data.get("membership_ended"):
+            return ""
+        if self.to_buyer:
+            ended = _("Your membership has ended.")
+        else:
+            ended = _("{buyer}’s membership has ended.").format(buyer=self.buyer)
+        return f" {ended}"
 
     def _deny(self) -> Entry:
         return self._said(
-            tag_icon="xc", tag_strong="Denied the request.",
-            tag_text=f" {self._may_appeal(self.Buyer)}",
-        )  # fmt: skip
+            tag_icon="xc",
+            tag_strong=_("Denied the request."),
+            tag_text=f" {self._may_appeal()}",
+            alone=(_("You denied the request."), _("{actor} denied the request.")),
+        )
 
     def _request_info(self) -> Entry:
+        asked = _("Asked you for details.") if self.to_buyer else _("Asked {buyer} for details.")
         return self._said(
-            tag_icon="reply", tag_lead=f"Asked {self.buyer} for details.",
-            tag_strong=f"The {settings.RESPONSE_DAYS} days moved to {self.buyer}",
-            tag_text=f", until {self._until()}.",
-        )  # fmt: skip
+            tag_icon="reply",
+            tag_lead=asked.format(buyer=self.buyer),
+            tag_strong=self._days_moved(self.to_buyer, self.buyer),
+        )
+
+    def _days_moved(self, to_you: bool, name: str) -> str:
+        days = settings.RESPONSE_DAYS
+        if to_you:
+            said = ngettext(
+                "The {days} day moved to you, until {date}.",
+                "The {days} days moved to you, until {date}.",
+                days,
+            )
+        else:
+            said = ngettext(
+                "The {days} day moved to {name}, until {date}.",
+                "The {days} days moved to {name}, until {date}.",
+                days,
+            )
+        return said.format(days=days, name=name, date=self._until())
 
     def _reply(self) -> Entry:
         if self.event.state_after == State.AWAITING_CREATOR:
             return self._said(
-                tag_icon="reply", tag_lead="Answered.",
-                tag_strong=f"The {settings.RESPONSE_DAYS} days moved to {self.creator}",
-                tag_text=f", until {self._until()}.",
-            )  # fmt: skip
-        return self._said(
-            tag_icon="reply", tag_lead=f"Answered {platform()}.", tag_text=" The review goes on."
-        )
+                tag_icon="reply",
+                tag_lead=_("Answered."),
+                tag_strong=self._days_moved(self.to_creator, self.creator),
+            )
+        answered = _("Answered {platform}. The review goes on.").format(platform=platform())
+        return self._said(tag_icon="reply", tag_lead=answered)
 
     def _escalate(self) -> Entry:
-        silent = self.creator if self.event.state_before == State.AWAITING_CREATOR else self.buyer
-        silent = silent[:1].upper() + silent[1:]
+        by_creator = self.event.state_before == State.AWAITING_CREATOR
+        days = settings.RESPONSE_DAYS
+        if self.reader == (CREATOR if by_creator else BUYER):
+            said = ngettext(
+                "You didn’t reply in {days} day.", "You didn’t reply in {days} days.", days
+            )
+        else:
+            said = ngettext(
+                "{name} didn’t reply in {days} day.", "{name} didn’t reply in {days} days.", days
+            )
+        text = said.format(name=self.creator if by_creator else self.buyer, days=days)
         return self._status(
-            f"{platform()} stepped in.",
-            f" {silent} didn’t reply in {settings.RESPONSE_DAYS} days.",
-            icon="scale", tone="whop",
-        )  # fmt: skip
+            _("{platform} stepped in.").format(platform=platform()),
+            f" {text}",
+            icon="scale",
+            tone="whop",
+        )
 
     def _withdraw(self) -> Entry:
+        final = _("It is closed for good.")
         return self._said(
-            tag_icon="x", tag_strong="Withdrew the case.", tag_text=" It is closed for good."
+            tag_icon="x",
+            tag_strong=_("Withdrew the case."),
+            tag_text=f" {final}",
+            alone=(_("You withdrew the case."), _("{actor} withdrew the case.")),
         )
 
     def _ask_party(self) -> Entry:
-        asked = self.buyer if self.data.get("asks") == BUYER else self.creator
-        return self._said(
-            tag_icon="reply", tag_lead=f"Asked {asked} for details",
-            tag_text=f", until {self._until()}.",
-        )  # fmt: skip
+        asked = Party(self.data.get("asks") or CREATOR)
+        if asked == self.reader:
+            said = _("Asked you for details, until {date}.")
+        else:
+            said = _("Asked {name} for details, until {date}.")
+        name = self.buyer if asked == BUYER else self.creator
+        return self._said(tag_icon="reply", tag_lead=said.format(name=name, date=self._until()))
 
     def _decide_unanswered(self) -> Entry:
+        days = settings.RESPONSE_DAYS
+        if self.to_buyer:
+            why = ngettext(
+                "You didn’t answer our question within {days} day, so we decided for {creator}.",
+                "You didn’t answer our question within {days} days, so we decided for {creator}.",
+                days,
+            )
+        elif self.to_creator:
+            why = ngettext(
+                "{buyer} didn’t answer our question within {days} day, so we decided for you.",
+                "{buyer} didn’t answer our question within {days} days, so we decided for you.",
+                days,
+            )
+        else:
+            why = ngettext(
+                "{buyer} didn’t answer our question within {days} day, so we decided for "
+                "{creator}.",
+                "{buyer} didn’t answer our question within {days} days, so we decided for "
+                "{creator}.",
+                days,
+            )
+        nothing = _("Nothing is paid back.")
         return self._decision(
-            "Decision: no refund",
-            f"{self.Buyer} didn’t answer our question within {settings.RESPONSE_DAYS} days, "
-            f"so we decided for {self.creator}.",
-            f"Nothing is paid back. {self._may_appeal(self.Buyer)}",
+            _("Decision: no refund"),
+            why.format(buyer=self.buyer, creator=self.creator, days=days),
+            f"{nothing} {self._may_appeal()}",
         )
 
     def _resume_review(self) -> Entry:
-        return self._status(
-            "No answer came in time.", f" {platform()} goes on with what it has.",
-            icon="scale", tone="whop",
-        )  # fmt: skip
+        goes_on = _("{platform} goes on with what it has.").format(platform=platform())
+        return self._status(_("No answer came in time."), f" {goes_on}", icon="scale", tone="whop")
 
-    def _title(self) -> str:
-        remedy = self.data.get("remedy")
+    def _title(self, *, final: bool) -> str:
+        remedy, given = self.data.get("remedy"), self.data.get("amount_minor", 0)
         if remedy == Remedy.CREDIT:
-            return f"Decision: {self._amount()} in {platform()} Credits"
-        if remedy == Remedy.REFUND:
-            whole = self.data.get("amount_minor", 0) >= self.case.asked_minor
-            of = "" if whole else f" of {format_money(self.case.asked_minor, self.case.currency)}"
-            return f"Decision: refund {self._amount()}{of}"
-        return "Decision: no refund"
+            said = (
+                _("Final decision: {amount} in {platform} Credits")
+                if final
+                else _("Decision: {amount} in {platform} Credits")
+            )
+        elif remedy == Remedy.REFUND and given < self.case.asked_minor:
+            said = (
+                _("Final decision: refund {amount} of {asked}")
+                if final
+                else _("Decision: refund {amount} of {asked}")
+            )
+        elif remedy == Remedy.REFUND:
+            said = _("Final decision: refund {amount}") if final else _("Decision: refund {amount}")
+        else:
+            said = _("Final decision: no refund") if final else _("Decision: no refund")
+        asked = format_money(self.case.asked_minor, self.case.currency)
+        return said.format(amount=self._amount(), asked=asked, platform=platform())
 
     def _gives(self) -> str:
         remedy = self.data.get("remedy")
-        way = self.case.payment.way_back
-        if remedy == Remedy.CREDIT:
-            free = "You aren’t" if self.reader == CREATOR else f"{self.case.company.name} isn’t"
-            return f"{platform()} pays the credits. {free} charged."
-        if remedy == Remedy.REFUND:
-            source = "your" if self.reader == CREATOR else f"{self.case.company.name}’s"
-            return f"{self._amount()} goes from {source} balance back to {self._their()} {way}."
-        return "Nothing is paid back."
+        if remedy == Remedy.CREDIT and self.to_creator:
+            said = _("{platform} pays the credits. You aren’t charged.")
+        elif remedy == Remedy.CREDIT:
+            said = _("{platform} pays the credits. {creator} isn’t charged.")
+        elif remedy == Remedy.REFUND and self.to_creator:
+            said = _("{amount} goes from your balance back to {buyer}’s {way_back}.")
+        elif remedy == Remedy.REFUND and self.to_buyer:
+            said = _("{amount} goes from {creator}’s balance back to your {way_back}.")
+        elif remedy == Remedy.REFUND:
+            said = _("{amount} goes from {creator}’s balance back to {buyer}’s {way_back}.")
+        else:
+            said = _("Nothing is paid back.")
+        return said.format(
+            amount=self._amount(),
+            buyer=self.buyer,
+            creator=self.creator,
+            platform=platform(),
+            way_back=self.case.payment.way_back,
+        )
 
     def _decide(self) -> Entry:
-        what = "The decision is carried out"
         if self.data.get("remedy") == Remedy.NONE:
-            what = "The decision is final"
-        wait = f" {what} once nobody can appeal any more, on {self._until()} at the latest."
-        return self._decision(self._title(), self.event.message, self._gives() + wait)
+            wait = _(
+                "The decision is final once nobody can appeal any more, on {date} at the latest."
+            )
+        else:
+            wait = _(
+                "The decision is carried out once nobody can appeal any more, on {date} at the "
+                "latest."
+            )
+        return self._decision(
+            self._title(final=False),
+            self.event.message,
+            f"{self._gives()} {wait.format(date=self._until())}",
+        )
 
     def _decide_final(self) -> Entry:
-        final = " This decision is final."
+        final = _("This decision is final.")
         return self._decision(
-            self._title().replace("Decision", "Final decision"),
-            self.event.message,
-            self._gives() + final,
+            self._title(final=True), self.event.message, f"{self._gives()} {final}"
         )
 
     _decide_final_alone = _decide_final
 
     def _appeal(self) -> Entry:
         if self.event.state_after == State.APPEALED:
+            final = _("Their answer is final.")
             return self._said(
-                role="asked for a final review", tag_icon="scale",
-                tag_strong="Somebody new reviews the case.", tag_text=" Their answer is final.",
-            )  # fmt: skip
+                role=_("asked for a final review"),
+                tag_icon="scale",
+                tag_strong=_("Somebody new reviews the case."),
+                tag_text=f" {final}",
+            )
+        target = _("Target: {date}.").format(date=self._until("date"))
         return self._said(
-            role=f"appealed to {platform()}", tag_icon="scale",
-            tag_strong=f"{platform()} reviews the case.",
-            tag_text=f" Target: {self._until('date')}." if self._is_running else "",
-        )  # fmt: skip
-
-    def _accept_decision(self) -> Entry:
-        who = self.Buyer if self.event.party == BUYER else self.Creator
-        end = " The decision is final." if self.data.get("final") else ""
-        return self._status(f"{who} accepted the decision.", end, icon="check")
-
-    def _finalize(self) -> Entry:
-        return self._status("The decision is final.", " Nobody appealed in time.", icon="check")
-
-    def _refund_sent(self) -> Entry:
-        return self._money("Refund sent.", f"To {self._their()} {self.case.payment.way_back}.")
-
-    def _refund_arrived(self) -> Entry:
-        return self._money(
-            "Refund arrived.", f"On {self._their()} {self.case.payment.way_back}.", tone="good"
+            role=_("appealed to {platform}").format(platform=platform()),
+            tag_icon="scale",
+            tag_strong=_("{platform} reviews the case.").format(platform=platform()),
+            tag_text=f" {target}" if self._is_running else "",
         )
 
+    def _accept_decision(self) -> Entry:
+        party, end = Party(self.event.party), ""
+        if self.data.get("final"):
+            end = " " + _("The decision is final.")
+        said = (
+            _("You accepted the decision.")
+            if party == self.reader
+            else _("{name} accepted the decision.")
+        )
+        name = self.buyer if party == BUYER else self.creator
+        return self._status(said.format(name=name), end, icon="check")
+
+    def _finalize(self) -> Entry:
+        nobody = _("Nobody appealed in time.")
+        return self._status(_("The decision is final."), f" {nobody}", icon="check")
+
+    def _refund_sent(self) -> Entry:
+        return self._money(_("Refund sent."), self._to_their_way())
+
+    def _refund_arrived(self) -> Entry:
+        return self._money(_("Refund arrived."), self._on_their_way(), tone="good")
+
     def _refund_failed(self) -> Entry:
-        text = f"{platform()} is looking into it."
+        text = _("{platform} is looking into it.").format(platform=platform())
         if self.reader == STAFF:
             text = self.data.get("failure") or text
-        return self._money("The refund didn’t go through.", text, tone="bad", icon="alert")
+        return self._money(_("The refund didn’t go through."), text, tone="bad", icon="alert")
 
     def _money(self, strong: str, text: str, *, tone: str = "calm", icon: str = "refund") -> Entry:
         shown = "calm" if tone == "good" and self.reader != BUYER else tone
@@ -611,40 +745,55 @@ class _Told:
         )  # fmt: skip
 
     def _retry_refund(self) -> Entry:
-        return self._status(f"{platform()} sends the refund again.", icon="refund")
+        again = _("{platform} sends the refund again.").format(platform=platform())
+        return self._status(again, icon="refund")
 
     def _credit_instead(self) -> Entry:
-        return self._said(tag_icon="credit", tag_strong="Gave credits instead of the refund.")
+        return self._said(
+            tag_icon="credit",
+            tag_strong=_("Gave credits instead of the refund."),
+            alone=("", _("{actor} gave credits instead of the refund.")),
+        )
 
     def _mark_paid(self) -> Entry:
-        reference = self.data.get("reference", "")
+        text = _("Reference {reference}.").format(reference=self.data.get("reference", ""))
         return self._said(
-            tag_icon="coin", tag_strong="Paid back by hand.",
-            tag_text=f" Reference {reference}." if reference else "",
-        )  # fmt: skip
+            tag_icon="coin",
+            tag_strong=_("Paid back by hand."),
+            tag_text=f" {text}" if self.data.get("reference") else "",
+            alone=("", _("{actor} paid back by hand.")),
+        )
 
     def _close(self) -> Entry:
-        return self._status("Case closed.", " It can’t be reopened.", icon="lock")
+        final = _("It can’t be reopened.")
+        return self._status(_("Case closed."), f" {final}", icon="lock")
 
     def _void(self) -> Entry:
-        why = {
-            "refunded": " All of the payment was refunded outside of this case.",
-            "charged_back": f" {self._their().capitalize()} bank took the payment back.",
-        }.get(self.data.get("why", ""), " The payment was refunded or charged back elsewhere.")
-        return self._status("Case closed.", why, icon="lock")
+        why = self.data.get("why", "")
+        if why == "refunded":
+            text = _("All of the payment was refunded outside of this case.")
+        elif why == "charged_back" and self.to_buyer:
+            text = _("Your bank took the payment back.")
+        elif why == "charged_back":
+            text = _("{buyer}’s bank took the payment back.").format(buyer=self.buyer)
+        else:
+            text = _("The payment was refunded or charged back elsewhere.")
+        return self._status(_("Case closed."), f" {text}", icon="lock")
 
     def _freeze(self) -> Entry:
-        return self._status(
-            "Paused.",
-            f" {self._their().capitalize()} bank is looking into the payment."
-            " No refund is made meanwhile.",
-            icon="lock",
-        )  # fmt: skip
+        said = (
+            _("Your bank is looking into the payment. No refund is made meanwhile.")
+            if self.to_buyer
+            else _("{buyer}’s bank is looking into the payment. No refund is made meanwhile.")
+        )
+        return self._status(_("Paused."), f" {said.format(buyer=self.buyer)}", icon="lock")
 
     def _resume(self) -> Entry:
-        return self._status(
-            "The case goes on.", f" The bank ruled for {self.creator}.", icon="flag"
+        said = (
+            _("The bank ruled for you.") if self.to_creator else _("The bank ruled for {creator}.")
         )
+        text = said.format(creator=self.creator)
+        return self._status(_("The case goes on."), f" {text}", icon="flag")
 
     def _refuse_file(self) -> Entry:
         whose = self.data.get("from")
@@ -678,23 +827,37 @@ class _Told:
         return self._said()
 
     def _propose(self) -> Entry:
-        verb = {"retry_refund": "Try the refund of {} again", "mark_paid": "Pay {} by hand"}
-        gives = {"refund": "Refund {}", "credit": "Give {} in credits", "none": "No refund"}
-        what = verb.get(self.data.get("proposes", "")) or gives[self.data["remedy"]]
-        return self._note(f"Proposed: {what.format(self._amount())}")
+        what = proposal_in_words(self.case, self.event)
+        return self._note(_("Proposed: {what}").format(what=what))
 
     def _decline_proposal(self) -> Entry:
-        return self._note("Declined the proposal")
+        return self._note(_("Declined the proposal"))
 
-    def _note(self, title: str = "Internal note") -> Entry:
+    def _note(self, title: str = "") -> Entry:
         event = self.event
         return self._entry(
             "note",
             who_name=event.actor.name if event.actor else platform(),
-            role_line=title,
+            role_line=title or _("Internal note"),
             text=event.message,
             files=files_of(event),
         )
+
+
+def proposal_in_words(case: Case, event: Event) -> str:
+    """What somebody proposed, without who and when."""
+    data = event.data
+    what = {
+        "retry_refund": _("Try the refund of {amount} again"),
+        "mark_paid": _("Pay {amount} by hand"),
+    }
+    gives = {
+        "refund": _("Refund {amount}"),
+        "credit": _("Give {amount} in credits"),
+        "none": _("No refund"),
+    }
+    said = what.get(data.get("proposes", "")) or gives[data["remedy"]]
+    return said.format(amount=format_money(data.get("amount_minor", 0), case.currency))
 
 
 def _place(attachment: Attachment) -> int:

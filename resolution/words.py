@@ -12,6 +12,9 @@ from math import ceil
 from django.conf import settings
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext, pgettext
 
 from marketplace import clock
 from payments.money import format_money
@@ -23,11 +26,11 @@ BUYER, CREATOR, STAFF, SYSTEM, NOBODY = Party
 DAY = timedelta(days=1)
 
 SHORT_REASONS = {
-    Reason.NOT_RECEIVED: "Not received",
-    Reason.NOT_AS_DESCRIBED: "Not as described",
-    Reason.UNACCEPTABLE: "Unacceptable",
-    Reason.CANCELED: "Canceled before payment",
-    Reason.FRAUDULENT: "Charge not recognized",
+    Reason.NOT_RECEIVED: _lazy("Not received"),
+    Reason.NOT_AS_DESCRIBED: _lazy("Not as described"),
+    Reason.UNACCEPTABLE: _lazy("Unacceptable"),
+    Reason.CANCELED: _lazy("Canceled before payment"),
+    Reason.FRAUDULENT: _lazy("Charge not recognized"),
 }
 
 
@@ -55,7 +58,11 @@ class Ticking:
 
     @property
     def line(self) -> str:
-        return "Time is up" if self.over else f"Day {self.day} of {self.days}"
+        return (
+            _("Time is up")
+            if self.over
+            else _("Day {day} of {days}").format(day=self.day, days=self.days)
+        )
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def platform() -> str:
 def name_of(case: Case, party: str, reader: str) -> str:
     """What a reader calls a side: the buyer by first name, the creator by the company's."""
     if party == reader and party in (BUYER, CREATOR):
-        return "You"
+        return _("You")
     if party == BUYER:
         return case.buyer.first_name if reader == CREATOR else case.buyer.name
     return case.company.name if party == CREATOR else platform()
@@ -119,16 +126,18 @@ def time_left(left: timedelta) -> str:
     """Rounded down, so that nobody is told more than they have: `3 days left`, `22 hours left`."""
     if left <= timedelta():
         over = -left
-        return (
-            f"{over.days} day{'' if over.days == 1 else 's'} over" if over >= DAY else "Time is up"
-        )
+        if over < DAY:
+            return _("Time is up")
+        return ngettext("{days} day over", "{days} days over", over.days).format(days=over.days)
     if left >= DAY:
-        return f"{left.days} day{'' if left.days == 1 else 's'} left"
+        return ngettext("{days} day left", "{days} days left", left.days).format(days=left.days)
     hours = int(left.total_seconds() // 3600)
     if hours:
-        return f"{hours} hour{'' if hours == 1 else 's'} left"
+        return ngettext("{hours} hour left", "{hours} hours left", hours).format(hours=hours)
     minutes = max(1, ceil(left.total_seconds() / 60))
-    return f"{minutes} minute{'' if minutes == 1 else 's'} left"
+    return ngettext("{minutes} minute left", "{minutes} minutes left", minutes).format(
+        minutes=minutes
+    )
 
 
 # ── How it ended ──────────────────────────────────────────────────────────────────────────────────
@@ -137,35 +146,58 @@ def time_left(left: timedelta) -> str:
 def result(case: Case, reader: str) -> str:
     """How a decided or closed case ended, for one side, in a few words."""
     if case.outcome == Outcome.WITHDRAWN:
-        return "Withdrawn"
+        return _("Withdrawn")
     if case.outcome == Outcome.VOID:
-        return "Settled elsewhere"
+        return _("Settled elsewhere")
     if case.remedy == Remedy.NONE:
-        return "No refund"
+        return _("No refund")
     if case.remedy == Remedy.CREDIT:
-        return f"{platform()} paid credits" if reader == CREATOR else f"{given(case)} in credits"
+        return (
+            _("{platform} paid credits").format(platform=platform())
+            if reader == CREATOR
+            else _("{given} in credits").format(given=given(case))
+        )
     if reader != CREATOR:
-        return f"Refunded {given(case)}"
+        return _("Refunded {given}").format(given=given(case))
     if case.decided_by == CREATOR:
-        return f"You refunded {given(case)}"
+        return _("You refunded {given}").format(given=given(case))
     if case.decided_by == SYSTEM:
-        return f"Auto-refunded {given(case)}"
-    return f"{platform()} refunded {given(case)}"
+        return _("Auto-refunded {given}").format(given=given(case))
+    return _("{platform} refunded {given}").format(platform=platform(), given=given(case))
 
 
 def remedy_sentence(case: Case, reader: str) -> str:
     """What a decision of staff gives, as the title of a card."""
     if case.remedy == Remedy.NONE:
-        return "There is no refund"
+        return _("There is no refund")
     if case.remedy == Remedy.CREDIT:
         if reader == BUYER:
-            return f"You get {given(case)} in {platform()} Credits"
-        return f"{case.buyer.first_name} gets {given(case)} in credits, paid by {platform()}"
+            return _("You get {given} in {platform} Credits").format(
+                given=given(case), platform=platform()
+            )
+        return _("{first_name} gets {given} in credits, paid by {platform}").format(
+            first_name=case.buyer.first_name, given=given(case), platform=platform()
+        )
     if reader == BUYER:
-        return f"You get {given(case)} back"
+        return _("You get {given} back").format(given=given(case))
     if reader == CREATOR:
-        return f"{given(case)} goes back to {case.buyer.first_name} from your balance"
-    return f"{given(case)} goes back to {case.buyer.name}"
+        return _("{given} goes back to {first_name} from your balance").format(
+            given=given(case), first_name=case.buyer.first_name
+        )
+    return _("{given} goes back to {buyer}").format(given=given(case), buyer=case.buyer.name)
+
+
+def remedy_clause(case: Case, reader: str) -> str:
+    """The same behind a colon, in the middle of a sentence."""
+    if case.remedy == Remedy.NONE:
+        return _("there is no refund")
+    if reader != BUYER:
+        return remedy_sentence(case, reader)
+    if case.remedy == Remedy.CREDIT:
+        return _("you get {given} in {platform} Credits").format(
+            given=given(case), platform=platform()
+        )
+    return _("you get {given} back").format(given=given(case))
 
 
 # ── The pill ──────────────────────────────────────────────────────────────────────────────────────
@@ -179,48 +211,58 @@ def pill(case: Case, reader: str) -> Pill:
         icon = icons.get(Outcome(case.outcome), "checkc" if case.remedy != Remedy.NONE else "lock")
         return Pill("good" if won else "calm", result(case, reader), icon)
     if case.frozen_at:
-        return Pill("calm", "Paused, with the bank", "lock")
+        return Pill("calm", _("Paused, with the bank"), "lock")
     if case.money == Money.FAILED:
-        return Pill("turn" if reader == STAFF else "bad", "Refund failed", "alert")
+        return Pill("turn" if reader == STAFF else "bad", _("Refund failed"), "alert")
     if case.state == State.OPEN:
-        return Pill("calm", "Sent" if reader == BUYER else "New", "mail")
+        label = pgettext("a case", "Sent") if reader == BUYER else pgettext("a case", "New")
+        return Pill("calm", label, "mail")
     if case.state == State.DECIDED:
         return _pill_decided(case, reader)
     if case.waiting_on == reader and reader != STAFF:
-        return Pill("turn", "Your turn")
+        return Pill("turn", _("Your turn"))
     if case.state in (State.ESCALATED, State.APPEALED):
         final = case.state == State.APPEALED
         if case.waiting_on == STAFF:
             if reader == STAFF:
-                need = "Needs a final review" if final else "Needs a decision"
+                need = _("Needs a final review") if final else _("Needs a decision")
                 return Pill("turn", need, "scale")
-            return Pill("whop", "Final review" if final else f"{platform()} is reviewing")
+            return Pill(
+                "whop",
+                _("Final review")
+                if final
+                else _("{platform} is reviewing").format(platform=platform()),
+            )
     if reader == STAFF:
-        return Pill("calm", f"With {case.waiting_on}", "clock")
-    return Pill("wait", f"Waiting for {name_of(case, case.waiting_on, reader)}")
+        with_whom = {BUYER: _("With the buyer"), CREATOR: _("With the creator")}
+        return Pill("calm", with_whom.get(Party(case.waiting_on), _("Waiting")), "clock")
+    return Pill("wait", _("Waiting for {name}").format(name=name_of(case, case.waiting_on, reader)))
 
 
 def _pill_decided(case: Case, reader: str) -> Pill:
     if case.final:
         if case.remedy == Remedy.NONE:
-            return Pill("calm", "Closing", "lock")
+            return Pill("calm", _("Closing"), "lock")
         if case.money in (Money.ARRIVED, Money.BY_HAND):
             return Pill("good", result(case, reader), "checkc")
-        return Pill("good" if reader == BUYER else "calm", "Refund on its way", "refund")
+        return Pill("good" if reader == BUYER else "calm", _("Refund on its way"), "refund")
     if case.decided_by == CREATOR:
-        labels = {BUYER: "Denied, you can appeal", CREATOR: "You denied it"}
+        labels = {BUYER: _("Denied, you can appeal"), CREATOR: _("You denied it")}
         label = labels.get(Party(reader), "Denied")
         return Pill(
             "turn" if reader == BUYER else "calm", label, "flag" if reader == BUYER else "xc"
         )
     if reader == STAFF:
-        return Pill("calm", "Decided", "check")
-    brief = {
-        Remedy.NONE: "no refund",
-        Remedy.CREDIT: f"{given(case)} credits" if reader == BUYER else "no charge to you",
-        Remedy.REFUND: f"{given(case)} refund",
-    }[Remedy(case.remedy)]
-    return Pill("whop", f"{platform()} decided: {brief}")
+        return Pill("calm", _("Decided"), "check")
+    if case.remedy == Remedy.NONE:
+        label = _("{platform} decided: no refund")
+    elif case.remedy == Remedy.REFUND:
+        label = _("{platform} decided: {amount} refund")
+    elif reader == BUYER:
+        label = _("{platform} decided: {amount} credits")
+    else:
+        label = _("{platform} decided: no charge to you")
+    return Pill("whop", label.format(platform=platform(), amount=given(case)))
 
 
 # ── The turn card ─────────────────────────────────────────────────────────────────────────────────
@@ -258,10 +300,10 @@ def turn(
 def _turn_label(case: Case, reader: str, label: Pill) -> str:
     if case.state == State.DECIDED and not case.final:
         if case.decided_by == CREATOR:
-            return "Your turn" if reader == BUYER else label.label
-        return f"{platform()} decided"
+            return _("Your turn") if reader == BUYER else label.label
+        return _("{platform} decided").format(platform=platform())
     is_over = case.state == State.CLOSED and case.money != Money.FAILED
-    return "Closed" if is_over else label.label
+    return _("Closed") if is_over else label.label
 
 
 Said = tuple[str, str | SafeString, tuple[str, str] | None, bool]
@@ -275,9 +317,13 @@ def _say(case: Case, reader: str) -> Said:
         return _say_closed(case, reader)
     if case.frozen_at:
         return (
-            f"{'Your' if reader == BUYER else 'The buyer’s'} bank is looking into this payment",
-            "A chargeback was opened with the bank. The case waits until the bank has ruled, "
-            "and no refund is made meanwhile.",
+            _("Your bank is looking into this payment")
+            if reader == BUYER
+            else _("The buyer’s bank is looking into this payment"),
+            _(
+                "A chargeback was opened with the bank. The case waits until the bank has "
+                "ruled, and no refund is made meanwhile."
+            ),
             None,
             False,
         )
@@ -298,14 +344,16 @@ def until(case: Case, style: str = "full") -> str:
 
 def _say_open(case: Case, reader: str) -> Said:
     title = {
-        BUYER: "Your case is open",
-        CREATOR: f"{case.buyer.first_name} opened a case",
-        STAFF: "Just opened",
+        BUYER: _("Your case is open"),
+        CREATOR: _("{first_name} opened a case").format(first_name=case.buyer.first_name),
+        STAFF: _("Just opened"),
     }[Party(reader)]
     body = {
-        BUYER: f"{case.company.name} is being told right now. You don’t need to do anything.",
-        CREATOR: "Your auto-respond rules are being checked.",
-        STAFF: "The creator’s rules are being checked.",
+        BUYER: _("{company} is being told right now. You don’t need to do anything.").format(
+            company=case.company.name
+        ),
+        CREATOR: _("Your auto-respond rules are being checked."),
+        STAFF: _("The creator’s rules are being checked."),
     }[Party(reader)]
     return title, body, None, False
 
@@ -313,92 +361,137 @@ def _say_open(case: Case, reader: str) -> Said:
 def _say_awaiting(case: Case, reader: str) -> Said:
     if reader == CREATOR:
         return (
-            f"Reply to {case.buyer.first_name} by {until(case)}",
-            "Accept, deny, or request more details. "
-            f"If you don’t reply, {platform()} decides with what’s here.",
-            ("Respond", "#respond"),
+            _("Reply to {first_name} by {date}").format(
+                first_name=case.buyer.first_name, date=until(case)
+            ),
+            _(
+                "Accept, deny, or request more details. If you don’t reply, {platform} "
+                "decides with what’s here."
+            ).format(platform=platform()),
+            (_("Respond"), "#respond"),
             False,
         )
     body = format_html(
-        "They have until <b>{}</b>. If they don’t reply, {} takes over automatically.",
-        until(case),
-        platform() if reader == BUYER else "the case comes to us and staff",
+        _(
+            "They have until <b>{date}</b>. If they don’t reply, {platform} takes over "
+            "automatically."
+        ),
+        date=until(case),
+        platform=platform(),
     )
     if reader == STAFF:
-        body = format_html("They have until <b>{}</b>. Then it comes to us.", until(case))
-    return f"Waiting for {case.company.name}", body, None, False
+        body = format_html(
+            _("They have until <b>{date}</b>. Then it comes to us."), date=until(case)
+        )
+    return _("Waiting for {company}").format(company=case.company.name), body, None, False
 
 
 def _say_more_info(case: Case, reader: str) -> Said:
     if reader == BUYER:
         return (
-            f"Answer {case.company.name} by {until(case)}",
-            f"They asked you for more details. If you don’t answer, {platform()} reviews the case "
-            "with what it has.",
-            ("Write your answer", "#reply"),
+            _("Answer {company} by {date}").format(company=case.company.name, date=until(case)),
+            _(
+                "They asked you for more details. If you don’t answer, {platform} reviews "
+                "the case with what it has."
+            ).format(platform=platform()),
+            (_("Write your answer"), "#reply"),
             False,
         )
     who = name_of(case, BUYER, reader)
-    body = format_html(
-        "You asked for more details. {} has until <b>{}</b>. If there is no answer, {} takes over."
-        if reader == CREATOR
-        else "The creator asked for more details. {} has until <b>{}</b>. Then {} takes over.",
-        who,
-        until(case),
-        platform() if reader == CREATOR else "it comes to us and staff",
-    )
-    return f"Waiting for {who}", body, None, False
+    if reader == CREATOR:
+        body = format_html(
+            _(
+                "You asked for more details. {who} has until <b>{date}</b>. If there is no "
+                "answer, {platform} takes over."
+            ),
+            who=who,
+            date=until(case),
+            platform=platform(),
+        )
+    else:
+        body = format_html(
+            _(
+                "The creator asked for more details. {who} has until <b>{date}</b>. Then "
+                "it comes to us."
+            ),
+            who=who,
+            date=until(case),
+        )
+    return _("Waiting for {who}").format(who=who), body, None, False
 
 
 def _say_review(case: Case, reader: str) -> Said:
     final = case.state == State.APPEALED
     if case.waiting_on == reader and reader != STAFF:
         otherwise = (
-            f"{platform()} decides for {case.company.name}, and you can appeal that"
+            _(
+                "If you don’t answer, {platform} decides for {company}, and you can appeal that."
+            ).format(platform=platform(), company=case.company.name)
             if reader == BUYER and not final
-            else f"{platform()} decides with what it has"
+            else _("If you don’t answer, {platform} decides with what it has.").format(
+                platform=platform()
+            )
         )
+        need = _("Our team needs something from you to decide.")
         return (
-            f"Answer {platform()} by {until(case)}",
-            f"Our team needs something from you to decide. If you don’t answer, {otherwise}.",
-            ("Write your answer", "#reply"),
+            _("Answer {platform} by {date}").format(platform=platform(), date=until(case)),
+            f"{need} {otherwise}",
+            (_("Write your answer"), "#reply"),
             False,
         )
     if case.waiting_on != STAFF:
         who = name_of(case, case.waiting_on, reader)
-        asking = "We" if reader == STAFF else platform()
+        if reader == STAFF:
+            body = format_html(
+                _("We asked {who} a question. They have until <b>{date}</b>."),
+                who=who,
+                date=until(case),
+            )
+        else:
+            body = format_html(
+                _("{platform} asked {who} a question. They have until <b>{date}</b>."),
+                platform=platform(),
+                who=who,
+                date=until(case),
+            )
         return (
-            f"Waiting for {who}",
-            format_html(
-                "{} asked {} a question. They have until <b>{}</b>.", asking, who, until(case)
-            ),
+            _("Waiting for {who}").format(who=who),
+            body,
             None,
             False,
         )
     if reader == STAFF:
-        title = "This case needs a final review" if final else "This case needs a decision"
+        title = _("This case needs a final review") if final else _("This case needs a decision")
         return (
             title,
-            format_html("Our target is <b>{}</b>.", until(case)),
-            ("Decide", "#decide"),
+            format_html(_("Our target is <b>{date}</b>."), date=until(case)),
+            (_("Decide"), "#decide"),
             False,
         )
     if final:
         return (
-            "Final review",
+            _("Final review"),
             format_html(
-                "Someone new at {} is looking at everything. Their answer is final. "
-                "We aim to decide by <b>{}</b>.",
-                platform(),
-                until(case, "weekday"),
+                _(
+                    "Someone new at {platform} is looking at everything. Their answer is "
+                    "final. We aim to decide by <b>{date}</b>."
+                ),
+                platform=platform(),
+                date=until(case, "weekday"),
             ),
             None,
             False,
         )
-    lead = "You don’t need to do anything." if reader == BUYER else "You can still add files."
+    day = until(case, "weekday")
+    if reader == BUYER:
+        body = format_html(
+            _("You don’t need to do anything. We aim to decide by <b>{day}</b>."), day=day
+        )
+    else:
+        body = format_html(_("You can still add files. We aim to decide by <b>{day}</b>."), day=day)
     return (
-        f"{platform()} is reviewing",
-        format_html("{} We aim to decide by <b>{}</b>.", lead, until(case, "weekday")),
+        _("{platform} is reviewing").format(platform=platform()),
+        body,
         None,
         False,
     )
@@ -410,78 +503,114 @@ def _say_decided(case: Case, reader: str) -> Said:
     if case.decided_by == CREATOR:
         if reader == BUYER:
             return (
-                f"{case.company.name} denied your request",
+                _("{company} denied your request").format(company=case.company.name),
                 format_html(
-                    "You can appeal to {} until <b>{}</b>. If you don’t, the case closes with no "
-                    "refund and can’t be reopened.",
-                    platform(),
-                    until(case),
+                    _(
+                        "You can appeal to {platform} until <b>{date}</b>. If you don’t, the case "
+                        "closes with no refund and can’t be reopened."
+                    ),
+                    platform=platform(),
+                    date=until(case),
                 ),
-                (f"Appeal to {platform()}", "#appeal"),
+                (_("Appeal to {platform}").format(platform=platform()), "#appeal"),
                 False,
             )
         who = case.buyer.first_name
         return (
-            "You denied the request" if reader == CREATOR else "The creator denied the request",
+            _("You denied the request")
+            if reader == CREATOR
+            else _("The creator denied the request"),
             format_html(
-                "{} can appeal to {} until <b>{}</b>. After that the case closes with no refund.",
-                who,
-                platform(),
-                until(case),
+                _(
+                    "{who} can appeal to {platform} until <b>{date}</b>. After that the case "
+                    "closes with no refund."
+                ),
+                who=who,
+                platform=platform(),
+                date=until(case),
             ),
             None,
             False,
         )
     could = case.who_could_appeal()
-    if could == {BUYER, CREATOR}:
+    if could == {BUYER, CREATOR} and reader == STAFF:
+        body = format_html(
+            _(
+                "Either side can appeal until <b>{date}</b>. If nobody does, the case "
+                "closes with this result."
+            ),
+            date=until(case),
+        )
+    elif could == {BUYER, CREATOR}:
         other = name_of(case, BUYER if reader == CREATOR else CREATOR, reader)
-        lead = f"You and {other} can each appeal" if reader != STAFF else "Either side can appeal"
-        unused = "If nobody does"
+        body = format_html(
+            _(
+                "You and {other} can each appeal until <b>{date}</b>. If nobody does, the "
+                "case closes with this result."
+            ),
+            other=other,
+            date=until(case),
+        )
     elif reader in could:
-        lead, unused = "You can appeal", "If you don’t"
+        body = format_html(
+            _(
+                "You can appeal until <b>{date}</b>. If you don’t, the case closes with "
+                "this result."
+            ),
+            date=until(case),
+        )
     else:
-        lead = f"{name_of(case, next(iter(could), BUYER), reader)} can appeal"
-        unused = "If they don’t"
-    body = format_html(
-        "{} until <b>{}</b>. {}, the case closes with this result.", lead, until(case), unused
-    )
-    cta = ("Appeal", "#appeal") if reader in could else None
+        body = format_html(
+            _(
+                "{name} can appeal until <b>{date}</b>. If they don’t, the case closes "
+                "with this result."
+            ),
+            name=name_of(case, next(iter(could), BUYER), reader),
+            date=until(case),
+        )
+    cta = (_("Appeal"), "#appeal") if reader in could else None
     return remedy_sentence(case, reader), body, cta, True
 
 
 def _say_on_its_way(case: Case, reader: str) -> Said:
     if case.remedy == Remedy.NONE:
-        return "The decision is final", "The case is being closed.", None, False
+        return _("The decision is final"), _("The case is being closed."), None, False
     if case.remedy == Remedy.CREDIT:
-        return remedy_sentence(case, reader), "The credits are in the account.", None, False
+        return remedy_sentence(case, reader), _("The credits are in the account."), None, False
     way = case.payment.way_back
     amount = given(case)
     if reader == BUYER:
-        title = f"{amount} is on its way to you"
-        body = f"It goes back to your {way}. Banks usually take 5 to 10 days to show it."
+        title = _("{amount} is on its way to you").format(amount=amount)
+        body = _("It goes back to your {way}. Banks usually take 5 to 10 days to show it.").format(
+            way=way
+        )
     elif reader == CREATOR:
-        title = f"{amount} is going back to {case.buyer.first_name}"
-        body = f"It leaves your balance and goes back to their {way}."
+        title = _("{amount} is going back to {first_name}").format(
+            amount=amount, first_name=case.buyer.first_name
+        )
+        body = _("It leaves your balance and goes back to their {way}.").format(way=way)
     else:
-        title = f"{amount} is on its way to {case.buyer.name}"
-        body = f"To their {way}."
+        title = _("{amount} is on its way to {buyer}").format(amount=amount, buyer=case.buyer.name)
+        body = _("To their {way}.").format(way=way)
     if case.money == Money.BY_HAND:
-        body = "It was paid by hand."
-    return title, f"{body} The case closes when it has arrived.", None, False
+        body = _("It was paid by hand.")
+    return title, " ".join([body, _("The case closes when it has arrived.")]), None, False
 
 
 def _say_failed(case: Case, reader: str) -> Said:
     if reader == STAFF:
         return (
-            f"The refund of {given(case)} failed",
-            "Try it again, give credits instead, or pay by hand and note the reference.",
-            ("See the refund", "#money"),
+            _("The refund of {given} failed").format(given=given(case)),
+            _("Try it again, give credits instead, or pay by hand and note the reference."),
+            (_("See the refund"), "#money"),
             False,
         )
     return (
-        f"The refund of {given(case)} didn’t go through",
-        f"{platform()} is looking into it and tells you both what happens next. "
-        "The decision stands, and you don’t need to do anything.",
+        _("The refund of {given} didn’t go through").format(given=given(case)),
+        _(
+            "{platform} is looking into it and tells you both what happens next. The "
+            "decision stands, and you don’t need to do anything."
+        ).format(platform=platform()),
         None,
         False,
     )
@@ -489,24 +618,57 @@ def _say_failed(case: Case, reader: str) -> Said:
 
 def _say_closed(case: Case, reader: str) -> Said:
     closed = when_text(case.closed_at, "date") if case.closed_at else ""
-    end = f"Closed on {closed}. Each payment can have one case, so this one can’t be reopened."
+    end = _(
+        "Closed on {closed}. Each payment can have one case, so this one can’t be reopened."
+    ).format(closed=closed)
     if case.outcome == Outcome.WITHDRAWN:
-        who = "You" if reader == BUYER else case.buyer.first_name
-        return f"{who} withdrew the case", end, None, False
+        withdrew = (
+            _("You withdrew the case")
+            if reader == BUYER
+            else _("{first_name} withdrew the case").format(first_name=case.buyer.first_name)
+        )
+        return withdrew, end, None, False
     if case.outcome == Outcome.VOID:
-        return "The payment was settled elsewhere", end, None, False
+        return _("The payment was settled elsewhere"), end, None, False
     if case.remedy == Remedy.NONE:
-        return "Closed with no refund", end, None, False
+        return _("Closed with no refund"), end, None, False
     if case.remedy == Remedy.CREDIT:
-        who = "You" if reader == BUYER else name_of(case, BUYER, reader)
-        paid = "" if reader == BUYER else f", paid by {platform()}"
-        return f"{who} got {given(case)} in {platform()} Credits{paid}", end, None, False
+        got = (
+            _("You got {given} in {platform} Credits").format(
+                given=given(case), platform=platform()
+            )
+            if reader == BUYER
+            else _("{name} got {given} in {platform} Credits, paid by {platform}").format(
+                name=name_of(case, BUYER, reader), given=given(case), platform=platform()
+            )
+        )
+        return got, end, None, False
     if case.money == Money.BY_HAND:
-        who = "you" if reader == BUYER else name_of(case, BUYER, reader)
-        return f"{given(case)} was paid back to {who} by hand", end, None, False
+        paid = (
+            _("{given} was paid back to you by hand").format(given=given(case))
+            if reader == BUYER
+            else _("{given} was paid back to {name} by hand").format(
+                given=given(case), name=name_of(case, BUYER, reader)
+            )
+        )
+        return paid, end, None, False
     if reader == BUYER:
-        return f"{given(case)} was refunded to your {case.payment.way_back}", end, None, False
-    return f"{given(case)} was refunded to {name_of(case, BUYER, reader)}", end, None, False
+        return (
+            _("{given} was refunded to your {way_back}").format(
+                given=given(case), way_back=case.payment.way_back
+            ),
+            end,
+            None,
+            False,
+        )
+    return (
+        _("{given} was refunded to {name}").format(
+            given=given(case), name=name_of(case, BUYER, reader)
+        ),
+        end,
+        None,
+        False,
+    )
 
 
 # ── Progress ──────────────────────────────────────────────────────────────────────────────────────
@@ -516,39 +678,39 @@ def progress(case: Case, reader: str, events: Sequence[Event] = ()) -> list[tupl
     """The way from opening to closing: (title, note, done | now | maybe | "")."""
     last = {event.step: event for event in events}
     due = until(case, "date")
-    by_when = "Paused" if case.frozen_at else f"Due {due}"
+    by_when = _("Paused") if case.frozen_at else _("Due {due}").format(due=due)
 
     def on(step: str) -> str:
         return when_text(last[step].created_at, "date") if step in last else ""
 
     opened = when_text(case.opened_at, "date")
-    creator = "Your reply" if reader == CREATOR else "Creator"
+    creator = _("Your reply") if reader == CREATOR else _("Creator")
     state = case.state
-    steps = [("Opened", opened, "now" if state == State.OPEN else "done")]
+    steps = [(_("Opened"), opened, "now" if state == State.OPEN else "done")]
     if state == State.OPEN:
-        return [*steps, (creator, "", ""), ("Closed", "", "")]
+        return [*steps, (creator, "", ""), (_("Closed"), "", "")]
     if "auto_refund" in last:
-        steps.append(("Auto-respond", f"Refunded {on('auto_refund')}", "done"))
+        steps.append((_("Auto-respond"), _("Refunded {on}").format(on=on("auto_refund")), "done"))
     elif state == State.AWAITING_CREATOR:
         steps.append((creator, by_when, "now"))
     elif "accept" in last:
-        steps.append((creator, f"Accepted {on('accept')}", "done"))
+        steps.append((creator, _("Accepted {on}").format(on=on("accept")), "done"))
     elif "deny" in last:
-        steps.append((creator, f"Denied {on('deny')}", "done"))
+        steps.append((creator, _("Denied {on}").format(on=on("deny")), "done"))
     elif state == State.MORE_INFO or _left_unanswered(last):
-        steps.append((creator, f"Asked {on('request_info')}", "done"))
+        steps.append((creator, _("Asked {on}").format(on=on("request_info")), "done"))
     elif "escalate" in last:
-        steps.append((creator, "No reply", "done"))
+        steps.append((creator, _("No reply"), "done"))
     if state == State.MORE_INFO:
-        steps.append(("Your answer" if reader == BUYER else "Buyer", by_when, "now"))
+        steps.append((_("Your answer") if reader == BUYER else _("Buyer"), by_when, "now"))
     steps += _progress_of_review(case, reader, last, due, on)
     if case.money == Money.FAILED:
-        steps.append(("Refund", "Failed", "now"))
+        steps.append((_("Refund"), _("Failed"), "now"))
     elif case.final and case.remedy == Remedy.REFUND and state == State.DECIDED:
-        steps.append(("Refund", "On its way", "now"))
+        steps.append((_("Refund"), _("On its way"), "now"))
     closed = when_text(case.closed_at, "date") if case.closed_at else ""
     is_over = state == State.CLOSED and case.money != Money.FAILED
-    return [*steps, ("Closed", closed, "now" if is_over else "")]
+    return [*steps, (_("Closed"), closed, "now" if is_over else "")]
 
 
 def _left_unanswered(last: dict[str, Event]) -> bool:
@@ -559,30 +721,36 @@ def _left_unanswered(last: dict[str, Event]) -> bool:
 def _progress_of_review(
     case: Case, reader: str, last: dict[str, Event], due: str, on: Callable[[str], str]
 ) -> list[tuple[str, str, str]]:
-    review = f"{platform()} review"
+    review = _("{platform} review").format(platform=platform())
     state = case.state
     if state in (State.AWAITING_CREATOR, State.MORE_INFO):
-        return [(review, "If needed", "maybe")]
+        return [(review, _("If needed"), "maybe")]
     denied = state == State.DECIDED and case.decided_by == CREATOR and not case.final
-    open_until = "Paused" if case.frozen_at else f"Until {due}"
-    target = "Paused" if case.frozen_at else f"Target {due}"
+    open_until = _("Paused") if case.frozen_at else _("Until {due}").format(due=due)
+    target = _("Paused") if case.frozen_at else _("Target {due}").format(due=due)
     if denied:
-        choice = "Your choice" if reader == BUYER else "Appeal window"
-        maybe = "If you appeal" if reader == BUYER else "If appealed"
+        choice = _("Your choice") if reader == BUYER else _("Appeal window")
+        maybe = _("If you appeal") if reader == BUYER else _("If appealed")
         return [(choice, open_until, "now"), (review, maybe, "maybe")]
     steps: list[tuple[str, str, str]] = []
     reviewed = {"decide", "decide_unanswered"} & last.keys()
     if state == State.ESCALATED:
-        return [(review, target if case.waiting_on == STAFF else "Waiting", "now")]
+        return [(review, target if case.waiting_on == STAFF else _("Waiting"), "now")]
     if reviewed:
         decided = on(min(reviewed))
-        steps.append((review, f"Decided {decided}", "done"))
+        steps.append((review, _("Decided {decided}").format(decided=decided), "done"))
     if state == State.APPEALED:
-        return [*steps, ("Final review", target if case.waiting_on == STAFF else "Waiting", "now")]
+        return [
+            *steps,
+            (_("Final review"), target if case.waiting_on == STAFF else _("Waiting"), "now"),
+        ]
     if {"decide_final", "decide_final_alone"} & last.keys():
-        steps.append(("Final review", on("decide_final") or on("decide_final_alone"), "done"))
+        steps.append((_("Final review"), on("decide_final") or on("decide_final_alone"), "done"))
     elif reviewed and state == State.DECIDED and not case.final:
-        steps += [("Appeal window", open_until, "now"), ("Final review", "If appealed", "maybe")]
+        steps += [
+            (_("Appeal window"), open_until, "now"),
+            (_("Final review"), _("If appealed"), "maybe"),
+        ]
     return steps
 
 
@@ -596,29 +764,46 @@ def _now_line(case: Case, reader: str) -> SafeString | str:
 
 def _now_and_next(case: Case, reader: str) -> tuple[str, str]:
     if case.money == Money.FAILED:
-        return "the refund failed.", f"{platform()} finds another way."
+        return _("the refund failed."), _("{platform} finds another way.").format(
+            platform=platform()
+        )
     if case.state == State.CLOSED:
-        return "closed.", ""
+        return _("closed."), ""
     if case.frozen_at:
-        return "paused.", "the bank’s ruling."
+        return _("paused."), _("the bank’s ruling.")
     if case.state == State.DECIDED:
         if not case.final:
-            return "decided.", f"closes on {until(case, 'date')} unless somebody appeals."
+            return _("decided."), _("closes on {date} unless somebody appeals.").format(
+                date=until(case, "date")
+            )
         moves = case.remedy == Remedy.REFUND
-        return ("the money is on its way." if moves else "decided for good."), "the case closes."
+        return (_("the money is on its way.") if moves else _("decided for good.")), _(
+            "the case closes."
+        )
     if case.waiting_on in (BUYER, CREATOR):
-        whose = {BUYER: "the buyer’s", CREATOR: "the creator’s"} | {Party(reader): "your"}
-        what = "reply" if case.state == State.AWAITING_CREATOR else "answer"
+        replies = case.state == State.AWAITING_CREATOR
+        if case.waiting_on == reader:
+            now = _("your reply.") if replies else _("your answer.")
+        elif case.waiting_on == BUYER:
+            now = _("the buyer’s answer.")
+        else:
+            now = _("the creator’s reply.") if replies else _("the creator’s answer.")
         after = {
-            State.AWAITING_CREATOR: f"closed, or {platform()} reviews.",
-            State.MORE_INFO: f"the creator replies, or {platform()} reviews.",
-        }.get(State(case.state), f"{platform()} goes on with the review.")
-        return f"{whose[Party(case.waiting_on)]} {what}.", after
+            State.AWAITING_CREATOR: _("closed, or {platform} reviews.").format(platform=platform()),
+            State.MORE_INFO: _("the creator replies, or {platform} reviews.").format(
+                platform=platform()
+            ),
+        }.get(
+            State(case.state), _("{platform} goes on with the review.").format(platform=platform())
+        )
+        return now, after
     if case.state == State.OPEN:
-        return ("your case is sent." if reader == BUYER else "a new case."), "the creator replies."
+        return (_("your case is sent.") if reader == BUYER else _("a new case.")), _(
+            "the creator replies."
+        )
     if case.state == State.APPEALED:
-        return "the final review.", "the last decision, with reasons."
-    return f"{platform()} is reviewing.", "a decision, with reasons."
+        return _("the final review."), _("the last decision, with reasons.")
+    return _("{platform} is reviewing.").format(platform=platform()), _("a decision, with reasons.")
 
 
 # ── Beside the case ───────────────────────────────────────────────────────────────────────────────
@@ -631,25 +816,27 @@ def facts(case: Case, reader: str) -> list[tuple[str, str, str]]:
     paid = format_money(payment.amount_minor, payment.currency)
     rows = []
     if case.state == State.CLOSED or (case.state == State.DECIDED and case.decided_by != CREATOR):
-        rows.append(("Result", pill(case, reader).label, ""))
+        rows.append((_("Result"), pill(case, reader).label, ""))
     rows += [
         (
-            "You asked for" if reader == BUYER else "Asked for",
+            _("You asked for") if reader == BUYER else _("Asked for"),
             asked(case),
-            "The full payment" if whole else f"Of {paid} paid",
+            _("The full payment") if whole else _("Of {paid} paid").format(paid=paid),
         ),
         (
-            "Payment",
+            _("Payment"),
             when_text(payment.paid_at, "day"),
-            f"{payment.way_back}, by {payment.get_processor_display()}"
+            _("{way_back}, by {processor}").format(
+                way_back=case.payment.way_back, processor=payment.get_processor_display()
+            )
             if payment.way_back != payment.get_processor_display()
-            else payment.way_back,
+            else case.payment.way_back,
         ),
-        ("Product", case.product.name, case.company.name if reader != CREATOR else ""),
-        ("Reason", case.get_reason_display(), ""),
+        (_("Product"), case.product.name, case.company.name if reader != CREATOR else ""),
+        (_("Reason"), case.get_reason_display(), ""),
     ]
     if reader != BUYER:
-        rows.append(("Buyer", case.buyer.name, case.buyer.email if reader == STAFF else ""))
+        rows.append((_("Buyer"), case.buyer.name, case.buyer.email if reader == STAFF else ""))
     return rows
 
 
@@ -657,82 +844,136 @@ def what_next(case: Case, reader: str) -> list[tuple[str, str]]:
     """(lead, text) rows: what can happen from here, in order."""
     them, days = case.company.name, settings.RESPONSE_DAYS
     review = (
-        f"{platform()} decides",
-        "With reasons, in this timeline. A refund, credits, or no refund.",
+        _("{platform} decides").format(platform=platform()),
+        _("With reasons, in this timeline. A refund, credits, or no refund."),
     )
-    appeal = ("One appeal, then it’s final", "Somebody new looks at everything once more.")
+    appeal = (_("One appeal, then it’s final"), _("Somebody new looks at everything once more."))
     if case.state == State.CLOSED or case.final:
         return []
     if case.frozen_at:
         return [
-            ("The bank rules first", "Until then no date runs out, and nothing is refunded here."),
-            ("If it rules for the buyer", "The bank returns the money, and the case closes."),
-            ("If it rules for the creator", "The case goes on where it stopped."),
+            (
+                _("The bank rules first"),
+                _("Until then no date runs out, and nothing is refunded here."),
+            ),
+            (_("If it rules for the buyer"), _("The bank returns the money, and the case closes.")),
+            (_("If it rules for the creator"), _("The case goes on where it stopped.")),
         ]
     if case.state in (State.OPEN, State.AWAITING_CREATOR):
         if reader == CREATOR:
             return [
-                ("You reply", "Accept and refund, deny, or request more details."),
+                (_("You reply"), _("Accept and refund, deny, or request more details.")),
                 (
-                    "If you ask",
-                    f"{case.buyer.first_name} gets {days} days, then it’s your turn again.",
+                    _("If you ask"),
+                    ngettext(
+                        "{first_name} gets {days} day, then it’s your turn again.",
+                        "{first_name} gets {days} days, then it’s your turn again.",
+                        days,
+                    ).format(first_name=case.buyer.first_name, days=days),
                 ),
-                ("If you deny", f"{case.buyer.first_name} can appeal to {platform()}."),
+                (
+                    _("If you deny"),
+                    _("{first_name} can appeal to {platform}.").format(
+                        first_name=case.buyer.first_name, platform=platform()
+                    ),
+                ),
             ]
         return [
-            (f"{them} replies", f"Within {days} days: a refund, a denial, or a question."),
-            ("No reply?", f"{platform()} takes over automatically. You don’t need to do anything."),
+            (
+                _("{them} replies").format(them=them),
+                ngettext(
+                    "Within {days} day: a refund, a denial, or a question.",
+                    "Within {days} days: a refund, a denial, or a question.",
+                    days,
+                ).format(days=days),
+            ),
+            (
+                _("No reply?"),
+                _("{platform} takes over automatically. You don’t need to do anything.").format(
+                    platform=platform()
+                ),
+            ),
             appeal,
         ]
     if case.state == State.MORE_INFO:
         if reader == CREATOR:
             return [
-                (f"{case.buyer.first_name} answers", f"Then you have {days} days to decide."),
-                ("No answer?", f"{platform()} reviews the case with what it has."),
+                (
+                    _("{first_name} answers").format(first_name=case.buyer.first_name),
+                    ngettext(
+                        "Then you have {days} day to decide.",
+                        "Then you have {days} days to decide.",
+                        days,
+                    ).format(days=days),
+                ),
+                (
+                    _("No answer?"),
+                    _("{platform} reviews the case with what it has.").format(platform=platform()),
+                ),
             ]
         return [
-            ("You answer", f"The clock goes back to {them}. They get {days} days."),
             (
-                "They decide",
-                f"A refund closes the case. If they deny it, you can appeal to {platform()}.",
+                _("You answer"),
+                ngettext(
+                    "The clock goes back to {them}. They get {days} day.",
+                    "The clock goes back to {them}. They get {days} days.",
+                    days,
+                ).format(them=them, days=days),
+            ),
+            (
+                _("They decide"),
+                _(
+                    "A refund closes the case. If they deny it, you can appeal to {platform}."
+                ).format(platform=platform()),
             ),
             review,
         ]
     if case.state == State.DECIDED and case.decided_by == CREATOR:
         return [
             (
-                f"{platform()} reads everything",
-                "Both sides’ messages and files, and our own records.",
+                _("{platform} reads everything").format(platform=platform()),
+                _("Both sides’ messages and files, and our own records."),
             ),
-            ("Both sides get the decision", "With reasons, in this timeline."),
-            ("It can go three ways", f"A refund, {platform()} Credits, or no refund."),
+            (_("Both sides get the decision"), _("With reasons, in this timeline.")),
+            (
+                _("It can go three ways"),
+                _("A refund, {platform} Credits, or no refund.").format(platform=platform()),
+            ),
         ]
     if case.state == State.ESCALATED:
         return [review, appeal]
     if case.state == State.APPEALED:
         return [
-            ("Somebody new decides", "They read everything once more, the appeal first."),
-            ("That is final", "Both sides get it here, with reasons, and it is carried out."),
+            (_("Somebody new decides"), _("They read everything once more, the appeal first.")),
+            (_("That is final"), _("Both sides get it here, with reasons, and it is carried out.")),
         ]
     return [
-        ("If somebody appeals", f"Somebody new at {platform()} looks at everything once more."),
-        ("If nobody does", "The decision is carried out, and the case closes."),
+        (
+            _("If somebody appeals"),
+            _("Somebody new at {platform} looks at everything once more.").format(
+                platform=platform()
+            ),
+        ),
+        (_("If nobody does"), _("The decision is carried out, and the case closes.")),
     ]
-
-
-REVIEW_REASONS = {
-    ReviewReason.CREATOR_SILENT: Pill("calm", "Creator didn’t reply in time", "clock"),
-    ReviewReason.BUYER_SILENT: Pill("calm", "Buyer didn’t reply in time", "clock"),
-    ReviewReason.DENIAL_APPEALED: Pill("wait", "Buyer appealed a denial", "flag"),
-    ReviewReason.DECISION_APPEALED: Pill("whop", "Final review", "scale"),
-}
 
 
 def review_pill(case: Case) -> Pill:
     """Why a case is in front of staff."""
     if case.money == Money.FAILED:
-        return Pill("bad", "Refund failed", "alert")
-    why = REVIEW_REASONS.get(ReviewReason(case.review_reason), Pill("calm", "In review", "scale"))
+        return Pill("bad", _("Refund failed"), "alert")
+    reasons = {
+        ReviewReason.CREATOR_SILENT: Pill("calm", _("Creator didn’t reply in time"), "clock"),
+        ReviewReason.BUYER_SILENT: Pill("calm", _("Buyer didn’t reply in time"), "clock"),
+        ReviewReason.DENIAL_APPEALED: Pill("wait", _("Buyer appealed a denial"), "flag"),
+        ReviewReason.DECISION_APPEALED: Pill("whop", _("Final review"), "scale"),
+    }
+    why = reasons.get(ReviewReason(case.review_reason), Pill("calm", "In review", "scale"))
     if case.review_reason == ReviewReason.DECISION_APPEALED and case.appealed_by:
-        return Pill(why.tone, f"Final review, {case.appealed_by} appealed", why.icon)
+        appealed = (
+            _("Final review, buyer appealed")
+            if case.appealed_by == BUYER
+            else _("Final review, creator appealed")
+        )
+        return Pill(why.tone, appealed, why.icon)
     return why

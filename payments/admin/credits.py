@@ -21,6 +21,8 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.admin import ReadOnlyAdmin, link_to
 from marketplace.models import User
@@ -45,7 +47,7 @@ class Line(forms.CharField):
     def to_python(self, value: Any) -> str:
         text = " ".join(str(value or "").split())
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-            raise forms.ValidationError("Remove the unsupported character and try again.")
+            raise forms.ValidationError(_("Remove the unsupported character and try again."))
         return text if any(character.isalnum() for character in text) else ""
 
 
@@ -54,21 +56,21 @@ class AdjustForm(forms.Form):
 
     form_key = forms.UUIDField(widget=forms.HiddenInput)
     currency = forms.ChoiceField(
-        label="Currency",
+        label=_lazy("Currency"),
         widget=forms.Select({"class": "select"}),
-        error_messages={"required": "Choose a currency."},
+        error_messages={"required": _lazy("Choose a currency.")},
     )
     amount = forms.CharField(
         max_length=32,
-        label="Amount",
-        help_text="With a minus it is taken back: −5.00.",
+        label=_lazy("Amount"),
+        help_text=_lazy("With a minus it is taken back: −5.00."),
         widget=forms.TextInput({"class": "input", "inputmode": "text", "autocomplete": "off"}),
-        error_messages={"required": "Enter an amount."},
+        error_messages={"required": _lazy("Enter an amount.")},
     )
     reason = Line(
-        label="Reason",
-        help_text="The buyer reads it on their statement, word for word.",
-        error_messages={"required": "Say why. The buyer reads it."},
+        label=_lazy("Reason"),
+        help_text=_lazy("The buyer reads it on their statement, word for word."),
+        error_messages={"required": _lazy("Say why. The buyer reads it.")},
     )
 
     def __init__(self, balances: Mapping[str, int], data: Any = None) -> None:
@@ -98,9 +100,9 @@ class DeclineForm(forms.Form):
     """Why an adjustment is not made; staff read it."""
 
     note = Line(
-        label="Why not",
-        help_text="Only staff read it.",
-        error_messages={"required": "Say why it is declined."},
+        label=_lazy("Why not"),
+        help_text=_lazy("Only staff read it."),
+        error_messages={"required": _lazy("Say why it is declined.")},
     )
 
 
@@ -113,7 +115,9 @@ def is_finance(request: HttpRequest) -> bool:
 def credits_of(user: User, text: str = "") -> SafeString:
     """A link to the page of a buyer's credits."""
     where = reverse("admin:payments_creditaccount_of", args=[user.public_id])
-    return format_html('<a href="{}">{}</a>', where, text or f"Credits of {user.name}")
+    return format_html(
+        '<a href="{}">{}</a>', where, text or _("Credits of {user}").format(user=user.name)
+    )
 
 
 @admin.register(CreditAccount)
@@ -123,7 +127,7 @@ class CreditAccountAdmin(ReadOnlyAdmin):
     found_by: ClassVar[Mapping[str, str]] = {
         "user_": "user__public_id", "@": "user__email", "": "currency",
     }  # fmt: skip
-    search_help_text = "A user_ id, the buyer’s e-mail address, or a currency."
+    search_help_text = _lazy("A user_ id, the buyer’s e-mail address, or a currency.")
     list_display = ("__str__", "owner", "currency", "balance")
     list_select_related = ("user",)
     list_filter = ("kind", "currency")
@@ -134,11 +138,11 @@ class CreditAccountAdmin(ReadOnlyAdmin):
         total = Subquery(entries.annotate(total=Sum("amount_minor")).values("total"))
         return super().get_queryset(request).annotate(total=total)
 
-    @admin.display(description="buyer")
+    @admin.display(description=_lazy("buyer"))
     def owner(self, account: CreditAccount) -> SafeString | str:
         return credits_of(account.user) if account.user else "–"
 
-    @admin.display(description="balance")
+    @admin.display(description=_lazy("balance"))
     def balance(self, account: Any) -> str:
         return format_money(account.total or 0, account.currency)
 
@@ -180,7 +184,7 @@ class CreditAccountAdmin(ReadOnlyAdmin):
                 request, "Nothing is booked yet: somebody else of finance approves it."
             )
         else:
-            messages.success(request, "Booked. The buyer sees it on their statement.")
+            messages.success(request, _("Booked. The buyer sees it on their statement."))
         return redirect("admin:payments_creditaccount_of", public_id)
 
     def settle(self, request: HttpRequest, pk: int, act: str) -> HttpResponse:
@@ -196,7 +200,7 @@ class CreditAccountAdmin(ReadOnlyAdmin):
         try:
             if act == "approve":
                 credits.approve(pk, staff)
-                messages.success(request, "Approved and booked. The buyer sees it now.")
+                messages.success(request, _("Approved and booked. The buyer sees it now."))
                 return back
             form = DeclineForm(request.POST, auto_id=f"decline-{pk}-%s")
             if not form.is_valid():
@@ -205,9 +209,9 @@ class CreditAccountAdmin(ReadOnlyAdmin):
                     HTTPStatus.UNPROCESSABLE_ENTITY, declining=(pk, form),
                 )  # fmt: skip
             credits.decline(pk, staff, form.cleaned_data["note"])
-            messages.success(request, "Declined. Nothing was booked.")
+            messages.success(request, _("Declined. Nothing was booked."))
         except credits.AdjustmentRefused as refusal:
-            messages.error(request, f"{refusal} Nothing was changed.")
+            messages.error(request, _("{refusal} Nothing was changed.").format(refusal=refusal))
         return back
 
     def _check(self, request: HttpRequest) -> None:
@@ -216,7 +220,7 @@ class CreditAccountAdmin(ReadOnlyAdmin):
 
     def _finance(self, request: HttpRequest) -> User:
         if not is_finance(request) or not isinstance(request.user, User):
-            raise PermissionDenied("Only finance change credits.")
+            raise PermissionDenied(_("Only finance change credits."))
         return request.user
 
     def _page(
@@ -250,9 +254,9 @@ class CreditAccountAdmin(ReadOnlyAdmin):
             {
                 **self.admin_site.each_context(request),
                 "opts": self.opts,
-                "title": f"Credits of {buyer.name}",
+                "title": _("Credits of {buyer}").format(buyer=buyer.name),
                 "crumbs": [
-                    ("Credit accounts", reverse("admin:payments_creditaccount_changelist")),
+                    (_("Credit accounts"), reverse("admin:payments_creditaccount_changelist")),
                     (buyer.name, ""),
                 ],
                 "buyer": buyer,
@@ -296,7 +300,7 @@ class CreditAdjustmentAdmin(ReadOnlyAdmin):
         "cadj_": "public_id", "user_": "account__user__public_id", "@": "account__user__email",
         "": "reason__istartswith",
     }  # fmt: skip
-    search_help_text = (
+    search_help_text = _lazy(
         "A cadj_ or user_ id, the buyer’s e-mail address, or the reason’s first words."
     )
     list_display = ("public_id", "sum", "of", "reason", "state", "asked_by", "asked_at")
@@ -307,10 +311,10 @@ class CreditAdjustmentAdmin(ReadOnlyAdmin):
         "settled_at", "note", "transfer",
     )  # fmt: skip
 
-    @admin.display(description="amount")
+    @admin.display(description=_lazy("amount"))
     def sum(self, adjustment: CreditAdjustment) -> str:
         return format_money(adjustment.amount_minor, adjustment.account.currency)
 
-    @admin.display(description="buyer")
+    @admin.display(description=_lazy("buyer"))
     def of(self, adjustment: CreditAdjustment) -> SafeString | str:
         return credits_of(adjustment.account.user) if adjustment.account.user else "–"

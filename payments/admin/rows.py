@@ -11,8 +11,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import path, reverse
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace import clock
 from marketplace.admin import Looked, ReadOnlyAdmin, handles_money, link_to
@@ -40,7 +43,7 @@ class RefundsOfPayment(Looked):
     model = Refund
     fields = ("public_id", "sum", "state", "elsewhere", "provider_id", "created_at", "settled_at")
 
-    @admin.display(description="amount")
+    @admin.display(description=_lazy("amount"))
     def sum(self, refund: Refund) -> str:
         return format_money(refund.amount_minor, refund.currency)
 
@@ -60,7 +63,7 @@ class PaymentAdmin(ReadOnlyAdmin):
         "user_": "buyer__public_id", "biz_": "company__public_id", "prod_": "product__public_id",
         "pay_": "public_id", "@": "buyer__email", "": "charge_id",
     }  # fmt: skip
-    search_help_text = (
+    search_help_text = _lazy(
         "A pay_, user_, biz_ or prod_ id, the buyer’s e-mail address, or the provider’s charge."
     )
     list_display = ("public_id", "paid_by", "paid", "what", "processor", "paid_at")
@@ -68,52 +71,55 @@ class PaymentAdmin(ReadOnlyAdmin):
     inlines = (RefundsOfPayment, CreditsOfPayment)
     fieldsets = (
         (None, {"fields": ("public_id", "case", "paid_by", "what", "sold_by", "of_membership")}),
-        ("Money", {"fields": ("paid", "refunded", "on_its_way", "credited", "left", "chargeback")}),
         (
-            "At the provider",
+            _lazy("Money"),
+            {"fields": ("paid", "refunded", "on_its_way", "credited", "left", "chargeback")},
+        ),
+        (
+            _lazy("At the provider"),
             {"fields": ("processor", "method", "charge_id", "order_id", "account", "paid_at")},
         ),
     )
 
-    @admin.display(description="case")
+    @admin.display(description=_lazy("case"))
     def case(self, payment: Payment) -> SafeString:
         return case_of(payment)
 
-    @admin.display(description="buyer")
+    @admin.display(description=_lazy("buyer"))
     def paid_by(self, payment: Payment) -> SafeString | str:
         return link_to(payment.buyer)
 
-    @admin.display(description="product")
+    @admin.display(description=_lazy("product"))
     def what(self, payment: Payment) -> SafeString | str:
         return link_to(payment.product)
 
-    @admin.display(description="company")
+    @admin.display(description=_lazy("company"))
     def sold_by(self, payment: Payment) -> SafeString | str:
         return link_to(payment.company)
 
-    @admin.display(description="membership")
+    @admin.display(description=_lazy("membership"))
     def of_membership(self, payment: Payment) -> SafeString | str:
         return link_to(
             payment.membership, payment.membership.public_id if payment.membership else ""
         )
 
-    @admin.display(description="paid")
+    @admin.display(description=_lazy("paid"))
     def paid(self, payment: Payment) -> str:
         return format_money(payment.amount_minor, payment.currency)
 
-    @admin.display(description="refunded")
+    @admin.display(description=_lazy("refunded"))
     def refunded(self, payment: Payment) -> str:
         return format_money(payment.refunded_minor, payment.currency)
 
-    @admin.display(description="promised or on its way")
+    @admin.display(description=_lazy("promised or on its way"))
     def on_its_way(self, payment: Payment) -> str:
         return format_money(payment.reserved_minor, payment.currency)
 
-    @admin.display(description="given as credits")
+    @admin.display(description=_lazy("given as credits"))
     def credited(self, payment: Payment) -> str:
         return format_money(payment.credited_minor, payment.currency)
 
-    @admin.display(description="can still be given back")
+    @admin.display(description=_lazy("can still be given back"))
     def left(self, payment: Payment) -> str:
         return format_money(payment.refundable_minor, payment.currency)
 
@@ -126,7 +132,7 @@ class RefundAdmin(ReadOnlyAdmin):
         "rfnd_": "public_id", "pay_": "payment__public_id", "user_": "payment__buyer__public_id",
         "@": "payment__buyer__email", "": "provider_id",
     }  # fmt: skip
-    search_help_text = (
+    search_help_text = _lazy(
         "A rfnd_, pay_ or user_ id, the buyer’s e-mail address, or the provider’s refund."
     )
     list_display = ("public_id", "sum", "state", "of", "provider_id", "attempts", "created_at")
@@ -138,11 +144,11 @@ class RefundAdmin(ReadOnlyAdmin):
         "first_sent_at", "in_doubt_since", "created_at", "settled_at",
     )  # fmt: skip
 
-    @admin.display(description="amount")
+    @admin.display(description=_lazy("amount"))
     def sum(self, refund: Refund) -> str:
         return format_money(refund.amount_minor, refund.currency)
 
-    @admin.display(description="payment")
+    @admin.display(description=_lazy("payment"))
     def of(self, refund: Refund) -> SafeString | str:
         return link_to(refund.payment)
 
@@ -155,8 +161,11 @@ class Standing(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
-            ("open", "Open"), ("settled", "Settled"), ("gone", "Gone by itself"), ("all", "All"),
-        ]  # fmt: skip
+            ("open", _("Open")),
+            ("settled", _("Settled")),
+            ("gone", _("Gone by itself")),
+            ("all", _("All")),
+        ]
 
     def value(self) -> str:
         return str(super().value() or "open")
@@ -182,21 +191,37 @@ class Standing(admin.SimpleListFilter):
 
 
 Kind = Discrepancy.Kind
-ADVICE: Mapping[str, str] = {
-    Kind.NO_ROOM: "The buyer may have been paid twice: here, and by whoever refunded at the "
-    "provider. Talk to them, recover the money or write it off, and note what was done.",
-    Kind.ENDED_HERE: "The money moved after all. Do not pay again: mark the case’s refund as paid "
-    "by hand with the provider’s id as the reference, and note it.",
-    Kind.TWICE: "Both are counted, and the buyer has too much. Recover it or write it off, and "
-    "tell the developers: this should not be possible.",
-    Kind.TERMS: "Compare the two by hand in the provider’s dashboard, and note which is right.",
-    Kind.MISSING: "Look the refund up in the provider’s dashboard. If it is not there either, ask "
-    "the provider before anybody pays again.",
-    Kind.SUMS: "Rows were changed by hand. Find out by whom; the refunds are what counts.",
-    Kind.PAID_TWICE: "The bank took what was given back already. Dispute the chargeback in the "
-    "provider’s dashboard, with the refund as evidence.",
-    Kind.OVERTAKEN: "The buyer has the money from the bank, and the refund was never sent: nothing "
-    "is to be paid. See that the case tells it right, and note that you have seen it.",
+ADVICE: Mapping[str, str | Promise] = {
+    Kind.NO_ROOM: _lazy(
+        "The buyer may have been paid twice: here, and by whoever refunded at the "
+        "provider. Talk to them, recover the money or write it off, and note what "
+        "was done."
+    ),
+    Kind.ENDED_HERE: _lazy(
+        "The money moved after all. Do not pay again: mark the case’s refund as "
+        "paid by hand with the provider’s id as the reference, and note it."
+    ),
+    Kind.TWICE: _lazy(
+        "Both are counted, and the buyer has too much. Recover it or write it off, "
+        "and tell the developers: this should not be possible."
+    ),
+    Kind.TERMS: _lazy(
+        "Compare the two by hand in the provider’s dashboard, and note which is right."
+    ),
+    Kind.MISSING: _lazy(
+        "Look the refund up in the provider’s dashboard. If it is not there "
+        "either, ask the provider before anybody pays again."
+    ),
+    Kind.SUMS: _lazy("Rows were changed by hand. Find out by whom; the refunds are what counts."),
+    Kind.PAID_TWICE: _lazy(
+        "The bank took what was given back already. Dispute the chargeback in the "
+        "provider’s dashboard, with the refund as evidence."
+    ),
+    Kind.OVERTAKEN: _lazy(
+        "The buyer has the money from the bank, and the refund was never sent: "
+        "nothing is to be paid. See that the case tells it right, and note that "
+        "you have seen it."
+    ),
 }
 """What finance do about each kind."""
 
@@ -209,7 +234,9 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         "pay_": "payment__public_id", "user_": "payment__buyer__public_id",
         "@": "payment__buyer__email", "": "reference",
     }  # fmt: skip
-    search_help_text = "A pay_ or user_ id, the buyer’s e-mail address, or the provider’s refund."
+    search_help_text = _lazy(
+        "A pay_ or user_ id, the buyer’s e-mail address, or the provider’s refund."
+    )
     list_display = ("what", "detail", "of", "found_at", "standing")
     list_select_related = ("payment",)
     list_filter = (Standing, "kind")
@@ -230,7 +257,7 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
         row = get_object_or_404(Discrepancy, pk=pk)
         if request.method == "POST" and self.has_view_permission(request, row):
             ring("payments.tasks.look_at_payments", [row.payment_id])
-            messages.success(request, "It is being compared. Reload this page in a few seconds.")
+            messages.success(request, _("It is being compared. Reload this page in a few seconds."))
         return redirect("admin:payments_discrepancy_change", pk)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -254,25 +281,25 @@ class DiscrepancyAdmin(ReadOnlyAdmin):
             note=obj.note, settled_by=request.user, settled_at=clock.now()
         )
 
-    @admin.display(description="what to do")
+    @admin.display(description=_lazy("what to do"))
     def advice(self, row: Discrepancy) -> str:
-        return ADVICE[row.kind]
+        return str(ADVICE[row.kind])
 
-    @admin.display(description="case")
+    @admin.display(description=_lazy("case"))
     def case(self, row: Discrepancy) -> SafeString:
         return case_of(row.payment)
 
-    @admin.display(description="difference")
+    @admin.display(description=_lazy("difference"))
     def what(self, row: Discrepancy) -> str:
         return row.get_kind_display()
 
-    @admin.display(description="payment")
+    @admin.display(description=_lazy("payment"))
     def of(self, row: Discrepancy) -> SafeString | str:
         return link_to(row.payment)
 
-    @admin.display(description="standing")
+    @admin.display(description=_lazy("standing"))
     def standing(self, row: Discrepancy) -> str:
-        return "Settled" if row.settled_at else "Gone by itself" if row.gone_at else "Open"
+        return _("Settled") if row.settled_at else _("Gone by itself") if row.gone_at else _("Open")
 
 
 @admin.register(ProviderEvent)
@@ -280,7 +307,7 @@ class ProviderEventAdmin(ReadOnlyAdmin):
     """What the providers have told us, as it came."""
 
     found_by: ClassVar[Mapping[str, str]] = {"": "event_id"}
-    search_help_text = "The provider’s id of the event: evt_… or WH-…"
+    search_help_text = _lazy("The provider’s id of the event: evt_… or WH-…")
     list_display = ("event_id", "type", "provider", "received_at", "processed_at", "attempts")
     list_filter: ClassVar = ("provider", ("processed_at", admin.EmptyFieldListFilter))
     fields = (
@@ -296,7 +323,7 @@ class Entries(Looked):
     fields = ("account", "sum")
     show_change_link = False
 
-    @admin.display(description="amount")
+    @admin.display(description=_lazy("amount"))
     def sum(self, entry: CreditEntry) -> str:
         return format_money(entry.amount_minor, entry.account.currency)
 
@@ -312,12 +339,14 @@ class CreditTransferAdmin(ReadOnlyAdmin):
         "cred_": "public_id", "pay_": "payment__public_id", "user_": "payment__buyer__public_id",
         "@": "payment__buyer__email", "": "cause",
     }  # fmt: skip
-    search_help_text = "A cred_, pay_ or user_ id, the buyer’s e-mail address, or the event’s id."
+    search_help_text = _lazy(
+        "A cred_, pay_ or user_ id, the buyer’s e-mail address, or the event’s id."
+    )
     list_display = ("public_id", "note", "instead_of", "created_at")
     list_select_related = ("payment",)
     fields = ("public_id", "note", "instead_of", "cause", "key", "created_at")
     inlines = (Entries,)
 
-    @admin.display(description="payment")
+    @admin.display(description=_lazy("payment"))
     def instead_of(self, transfer: CreditTransfer) -> SafeString | str:
         return link_to(transfer.payment)

@@ -17,6 +17,8 @@ from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from marketplace import clock
 from marketplace.admin import ReadOnlyAdmin
@@ -40,18 +42,18 @@ from resolution.views.onward import onward
 
 STAFF = Party.STAFF
 DONE = {
-    "decide": "Decided. Both sides are being told.",
-    "ask": "Asked. The case waits for their answer now.",
-    "comment": "Sent to both sides.",
-    "note": "Noted, for staff only.",
-    "retry": "The refund is sent once more.",
-    "credits": "The credits are in the buyer’s account.",
-    "paid": "Marked as paid by hand.",
-    "approve": "Approved and done. Both sides are being told.",
-    "decline": "The proposal is off the table. Staff read why.",
+    "decide": _lazy("Decided. Both sides are being told."),
+    "ask": _lazy("Asked. The case waits for their answer now."),
+    "comment": _lazy("Sent to both sides."),
+    "note": _lazy("Noted, for staff only."),
+    "retry": _lazy("The refund is sent once more."),
+    "credits": _lazy("The credits are in the buyer’s account."),
+    "paid": _lazy("Marked as paid by hand."),
+    "approve": _lazy("Approved and done. Both sides are being told."),
+    "decline": _lazy("The proposal is off the table. Staff read why."),
 } | dict.fromkeys(
     ("propose", "propose-retry", "propose-credits", "propose-paid"),
-    "Proposed. Somebody of finance approves it; nobody outside is told yet.",
+    _lazy("Proposed. Somebody of finance approves it; nobody outside is told yet."),
 )
 
 
@@ -92,8 +94,8 @@ class CaseAdmin(ReadOnlyAdmin):
         return self._respond(
             request,
             "queue.html",
-            title="Cases to decide",
-            crumbs=[("Cases", "")],
+            title=_("Cases to decide"),
+            crumbs=[(_("Cases"), "")],
             counts=counts,
             oldest=oldest,
             looking=looking,
@@ -111,9 +113,9 @@ class CaseAdmin(ReadOnlyAdmin):
             return redirect("admin:resolution_case_changelist")
         case = queue.take_next(user) if user.staff_role else None
         if case is None:
-            messages.info(request, "Nothing is left that you can take. Well done.")
+            messages.info(request, _("Nothing is left that you can take. Well done."))
             return redirect("admin:resolution_case_changelist")
-        messages.success(request, "It’s yours.")
+        messages.success(request, _("It’s yours."))
         return _to(case)
 
     # ── Money ─────────────────────────────────────────────────────────────────────────────────────
@@ -130,8 +132,11 @@ class CaseAdmin(ReadOnlyAdmin):
         return self._respond(
             request,
             "money.html",
-            title="Money tasks",
-            crumbs=[("Cases", reverse("admin:resolution_case_changelist")), ("Money tasks", "")],
+            title=_("Money tasks"),
+            crumbs=[
+                (_("Cases"), reverse("admin:resolution_case_changelist")),
+                (_("Money tasks"), ""),
+            ],
             groups=[group for group in tasks if group.count],
             count=sum(group.count for group in tasks if group.id != "slow"),
             stuck_events=money.stuck_events(),
@@ -143,11 +148,15 @@ class CaseAdmin(ReadOnlyAdmin):
         user = self._member(request)
         if request.method == "POST":
             if user.staff_role != User.StaffRole.FINANCE:
-                raise PermissionDenied("Only finance let refunds be tried.")
+                raise PermissionDenied(_("Only finance let refunds be tried."))
             count = refunds.try_now(money.kept_waiting())
             ring("resolution.tasks.sweep_refunds")
-            plural = "" if count == 1 else "s"
-            messages.success(request, f"{count} refund{plural} will be tried within half a minute.")
+            said = ngettext(
+                "{refunds} refund will be tried within half a minute.",
+                "{refunds} refunds will be tried within half a minute.",
+                count,
+            )
+            messages.success(request, said.format(refunds=count))
         return redirect("admin:resolution_case_money")
 
     # ── One case ──────────────────────────────────────────────────────────────────────────────────
@@ -214,8 +223,13 @@ class CaseAdmin(ReadOnlyAdmin):
             to = None if seen == user.pk else user
             if not queue.assign(case, to, by=user, seen=seen):
                 holder = _case(public_id).assigned_to
-                who = f"{holder.name} has" if holder else "Nobody has"
-                messages.error(request, f"{who} this case now. Nothing was changed.")
+                if holder:
+                    said = _("{holder} has this case now. Nothing was changed.").format(
+                        holder=holder.name
+                    )
+                else:
+                    said = _("Nobody has this case now. Nothing was changed.")
+                messages.error(request, said)
         return _to(case)
 
     def act(self, request: HttpRequest, public_id: str, act: str) -> HttpResponse:
@@ -236,7 +250,7 @@ class CaseAdmin(ReadOnlyAdmin):
         if moved_on or (isinstance(form, ApproveForm) and form.is_of_another):
             return self._refused(request, desk, form, desk.latest(), HTTPStatus.CONFLICT)
         if not desk.may(act):
-            reason = desk.why_not or "This is not yours to do in this case as it stands."
+            reason = desk.why_not or _("This is not yours to do in this case as it stands.")
             return self._refused(request, desk, form, reason, HTTPStatus.FORBIDDEN)
         if isinstance(form, DecideForm):
             fill = request.POST.get("fill")
@@ -284,8 +298,13 @@ class CaseAdmin(ReadOnlyAdmin):
             request,
             "case.html",
             status=status,
-            title=f"{case.buyer.name} asks {case.company.name} for {words.asked(case)}",
-            crumbs=[("Cases", reverse("admin:resolution_case_changelist")), (case.public_id, "")],
+            title=_("{buyer} asks {company} for {asked}").format(
+                buyer=case.buyer.name, company=case.company.name, asked=words.asked(case)
+            ),
+            crumbs=[
+                (_("Cases"), reverse("admin:resolution_case_changelist")),
+                (case.public_id, ""),
+            ],
             previews=previews,
             live_href=f"{_live_address(case)}?after={desk.last_event_id}",
             seconds=settings.LIVE_SECONDS,
@@ -302,11 +321,13 @@ class CaseAdmin(ReadOnlyAdmin):
             request,
             "refused.html",
             status=status,
-            title="This case has changed" if status == HTTPStatus.CONFLICT else "Nothing was done",
+            title=_("This case has changed")
+            if status == HTTPStatus.CONFLICT
+            else _("Nothing was done"),
             crumbs=[
-                ("Cases", reverse("admin:resolution_case_changelist")),
+                (_("Cases"), reverse("admin:resolution_case_changelist")),
                 (case.public_id, _address(case)),
-                ("Not sent", ""),
+                (_("Not sent"), ""),
             ],
             case=case,
             reason=reason,

@@ -6,6 +6,7 @@ What happens to the money, and to whose, stands before the button that brings it
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from marketplace import clock
 from payments.money import currency_symbol, format_money, limit_in
@@ -41,7 +42,7 @@ def around(desk: Desk, form: DecideForm) -> dict[str, Any]:
     case, most = desk.case, form.most_minor
     over = takes_two(most, case.currency) or not may_award(desk.actor, most, case.currency)
     limit = limit_in(case.currency, settings.SECOND_APPROVAL_LIMIT)
-    two = f"Over {format_money(limit, case.currency)} it takes two people."
+    two = _("Over {amount} it takes two people.").format(amount=format_money(limit, case.currency))
     return _consequences(case, form) | {
         "decides": bool(desk.deciding),
         "proposes": desk.may("propose") and (over or not desk.deciding),
@@ -79,7 +80,7 @@ def _consequences(case: Case, form: DecideForm) -> dict[str, Any]:
 
     def money(minor: int | None, sign: str) -> str:
         if minor is None:
-            return f"{sign} the amount above"
+            return _("{sign} the amount above").format(sign=sign)
         return f"{sign}{format_money(minor, case.currency)}"
 
     nothing = format_money(0, case.currency)
@@ -92,13 +93,19 @@ def _consequences(case: Case, form: DecideForm) -> dict[str, Any]:
         "waits_for": _waits_for(case),
         "shown": {"amount": refund or "", "credits": credit or ""},
         "outcomes": [
-            (Remedy.REFUND.value, f"Refund {buyer}", f"From {company}’s balance"),
+            (
+                Remedy.REFUND.value,
+                _("Refund {buyer}").format(buyer=buyer),
+                _("From {company}’s balance").format(company=company),
+            ),
             (
                 Remedy.CREDIT.value,
-                f"{platform} Credits",
-                f"{platform} pays, {company} isn’t charged",
+                _("{platform} Credits").format(platform=platform),
+                _("{platform} pays, {company} isn’t charged").format(
+                    platform=platform, company=company
+                ),
             ),
-            (Remedy.NONE.value, "No refund", _nothing_changes(case)),
+            (Remedy.NONE.value, _("No refund"), _nothing_changes(case)),
         ],
         "consequences": [
             (
@@ -108,38 +115,44 @@ def _consequences(case: Case, form: DecideForm) -> dict[str, Any]:
                     (company, money(refund, "−")),
                     (platform, nothing),
                 ],
-                f"Refund {refunded} and tell both" if refunded else "Refund and tell both",
+                _("Refund {refunded} and tell both").format(refunded=refunded)
+                if refunded
+                else _("Refund and tell both"),
             ),
             (
                 "credit",
                 [
-                    (f"{buyer}, {platform} Credits", money(credit, "+")),
+                    (
+                        _("{buyer}, {platform} Credits").format(buyer=buyer, platform=platform),
+                        money(credit, "+"),
+                    ),
                     (company, nothing),
                     (platform, money(credit, "−")),
                 ],
-                f"Give {credited} in credits and tell both"
-                if credited else "Give credits and tell both",
+                _("Give {credited} in credits and tell both").format(credited=credited)
+                if credited
+                else _("Give credits and tell both"),
             ),
             (
                 "none",
                 [(buyer, nothing), (company, nothing), (platform, nothing)],
-                "Decide no refund and tell both",
+                _("Decide no refund and tell both"),
             ),
         ],
-    }  # fmt: skip
+    }
 
 
 def _waits_for(case: Case) -> str:
     if case.waiting_on not in BOTH or case.due_at is None:
         return ""
     who = words.name_of(case, case.waiting_on, STAFF)
-    return f"{who} has until {words.when_text(case.due_at)} to answer."
+    return _("{who} has until {date} to answer.").format(who=who, date=words.when_text(case.due_at))
 
 
 def _nothing_changes(case: Case) -> str:
     if case.denial_appealed and case.state == State.ESCALATED:
-        return "The creator’s denial stands"
-    return "The creator keeps the payment"
+        return _("The creator’s denial stands")
+    return _("The creator keeps the payment")
 
 
 def filled(form: DecideForm, fill: str) -> DecideForm:

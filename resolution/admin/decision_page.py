@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from resolution import timeline, words
 from resolution.admin import deciding, failed_refunds, proposals, record
 from resolution.admin.desk import ACTS, Desk
@@ -51,21 +53,24 @@ def context(desk: Desk, used: CaseForm | None) -> dict[str, Any]:
 
 def _head(desk: Desk) -> list[str]:
     """How the case came here, in a few words."""
-    head = [f"Case {desk.case.public_id}", str(desk.case.get_reason_display())]
+    head = [
+        _("Case {public_id}").format(public_id=desk.case.public_id),
+        str(desk.case.get_reason_display()),
+    ]
     told = {
-        "deny": f"{desk.case.company.name} denied it",
+        "deny": _("{company} denied it").format(company=desk.case.company.name),
         "appeal": "appealed",
-        "escalate": "No answer in time, came to us",
+        "escalate": _("No answer in time, came to us"),
         "decide": "decided",
-        "refund_failed": "The refund failed",
+        "refund_failed": _("The refund failed"),
     }
     for event in desk.events:
         if event.step not in told:
             continue
         what = told[event.step]
         if event.step == "appeal":
-            what = f"{words.name_of(desk.case, event.party, STAFF)} appealed"
+            what = _("{name} appealed").format(name=words.name_of(desk.case, event.party, STAFF))
         elif event.step == "decide" and event.actor:
-            what = f"{event.actor.name} decided"
+            what = _("{actor} decided").format(actor=event.actor.name)
         head.append(f"{what} {words.when_text(event.created_at, 'date')}")
     return head

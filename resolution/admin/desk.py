@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from marketplace.models import User
 from resolution import cases, timeline, words
@@ -143,7 +144,9 @@ class Desk:
                 facts={"alone_because": alone} if alone else None,
             )  # fmt: skip
             note = said.get("note", "")
-            note = "\n\n".join(filter(None, [alone and f"Decided alone: {alone}", note]))
+            note = "\n\n".join(
+                filter(None, [alone and _("Decided alone: {why}").format(why=alone), note])
+            )
             if note:
                 note_key = uuid.uuid5(key, "note")
                 cases.take_step(self.case, "note", self.actor, message=note, form_key=note_key)
@@ -152,17 +155,21 @@ class Desk:
         """Who did what last, in a sentence."""
         told = [event for event in self.events if not event.staff_only]
         if not told:
-            return "This case has changed."
+            return _("This case has changed.")
         last = told[-1]
-        who = last.actor.name if last.actor else "The system"
+        on, label = words.when_text(last.created_at), label_of(last.step)
         if last.actor == self.user:
-            who = "You"
-        on = words.when_text(last.created_at)
-        return f"{who} took a step in the meantime: “{label_of(last.step)}”, {on}."
+            return _("You took a step in the meantime: “{label}”, {on}.").format(label=label, on=on)
+        if last.actor is None:
+            return _("The system took a step in the meantime: “{label}”, {on}.").format(
+                label=label, on=on
+            )
+        return _("{actor} took a step in the meantime: “{label}”, {on}.").format(
+            actor=last.actor.name, label=label, on=on
+        )
 
 
 def label_of(step: str) -> str:
     """What a step is called."""
     rows = getattr(Case, step)._django_fsm.transitions.values()
-    label: str = next(iter(rows)).custom["effects"].label
-    return label
+    return str(next(iter(rows)).custom["effects"].label)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from payments.money import format_money, limit_in
 from resolution.admin.desk import Desk
@@ -21,12 +22,18 @@ def refund_of(desk: Desk) -> dict[str, Any] | None:
     two = takes_two(case.remedy_minor, case.currency)
     limit = limit_in(case.currency, settings.SECOND_APPROVAL_LIMIT)
     return {
-        "two": f"Over {format_money(limit, case.currency)} it takes two people: one proposes "
-        "what to do, and another of finance approves it." if two else "",
+        "two": _(
+            "Over {amount} it takes two people: one proposes what to do, and another "
+            "of finance approves it."
+        ).format(amount=format_money(limit, case.currency))
+        if two
+        else "",
         "proposes": two and desk.proposal is None and desk.may("propose-retry"),
         "amount": format_money(case.remedy_minor, case.currency),
         "refund": case.refund,
         "way": case.payment.way_back,
-        "finance": f"Finance sees to it: {names}." if names else "Finance sees to it.",
+        "finance": _("Finance sees to it: {names}.").format(names=names)
+        if names
+        else _("Finance sees to it."),
         "mine": not two and any(desk.may(act) for act in ACTS),
-    }  # fmt: skip
+    }

@@ -6,12 +6,13 @@ from functools import cached_property
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from marketplace.models import User
 from resolution import presence, words
 from resolution.admin import queue
 from resolution.models import Case
-from resolution.terms import Party, State
+from resolution.terms import Party, Reason, State
 
 STAFF = Party.STAFF
 
@@ -31,7 +32,7 @@ class Row:
 
     @property
     def reason(self) -> str:
-        return words.SHORT_REASONS[self.case.reason]  # type: ignore[index]
+        return str(words.SHORT_REASONS[Reason(self.case.reason)])
 
     @property
     def asked(self) -> str:
@@ -49,10 +50,14 @@ class Row:
     def assigned(self) -> str:
         case = self.case
         if case.state == State.APPEALED and case.first_decider_id == self.user.pk:
-            return "You can’t: you decided it"
+            return _("You can’t: you decided it")
         if case.assigned_to is None:
-            return "Unassigned" if case.waiting_on == STAFF else ""
-        return "You" if case.assigned_to == self.user else case.assigned_to.name
+            return _("Unassigned") if case.waiting_on == STAFF else ""
+        return _("You") if self.is_mine else case.assigned_to.name
+
+    @property
+    def is_mine(self) -> bool:
+        return self.case.assigned_to == self.user
 
 
 def rows(cases: Sequence[Case], user: User) -> list[Row]:
@@ -64,7 +69,7 @@ def rows(cases: Sequence[Case], user: User) -> list[Row]:
 def pill_of(case: Case) -> words.Pill:
     """Where a case stands, for staff: what they have to do comes before all else."""
     if case.proposed_by_id and not case.frozen_at:
-        return words.Pill("whop", "Needs a second person", "users")
+        return words.Pill("whop", _("Needs a second person"), "users")
     if case.waiting_on == STAFF and not case.frozen_at:
         return words.review_pill(case)
     return words.pill(case, STAFF)
@@ -74,7 +79,7 @@ def filters(looking: queue.Looking, counts: dict[str, Any]) -> list[dict[str, An
     """Groups of links: what the list can be narrowed to, with how many wait of each."""
     found = bool(looking.text)
 
-    def link(label: str, count: int | None, current: bool, **changes: str) -> dict[str, Any]:
+    def link(label: Any, count: int | None, current: bool, **changes: str) -> dict[str, Any]:
         href = looking.address(q="", **changes)
         return {"label": label, "href": href, "count": count, "current": current and not found}
 
@@ -84,7 +89,7 @@ def filters(looking: queue.Looking, counts: dict[str, Any]) -> list[dict[str, An
         for name, label in queue.VIEWS.items()
     ]  # fmt: skip
     if looking.view == "decided" and not found:
-        return [{"title": "View", "links": views}]
+        return [{"title": _("View"), "links": views}]
     reasons = [
         link(label, counts[f"why_{name}"], looking.why == name,
              why="" if looking.why == name else name)
@@ -96,7 +101,7 @@ def filters(looking: queue.Looking, counts: dict[str, Any]) -> list[dict[str, An
         for name, (label, _) in queue.BANDS.items()
     ]  # fmt: skip
     return [
-        {"title": "View", "links": views},
-        {"title": "Why it’s here", "links": reasons},
-        {"title": "Amount, in the case’s currency", "links": bands},
+        {"title": _("View"), "links": views},
+        {"title": _("Why it’s here"), "links": reasons},
+        {"title": _("Amount, in the case’s currency"), "links": bands},
     ]

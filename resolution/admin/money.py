@@ -12,6 +12,9 @@ from typing import Any
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from marketplace.models import User
 from payments.models import CreditAdjustment, Discrepancy, ProviderEvent, Refund
@@ -71,7 +74,9 @@ def failed(user: User) -> Tasks:
     rows = [
         Task(
             href=f"{_case(case)}#money",
-            title=f"{case.buyer.name} and {case.company.name}",
+            title=_("{buyer} and {company}").format(
+                buyer=case.buyer.name, company=case.company.name
+            ),
             ref=case.public_id,
             amount=format_money(case.remedy_minor, case.currency),
             what=_why_failed(case),
@@ -82,8 +87,8 @@ def failed(user: User) -> Tasks:
         for case in found[:SHOWN]
     ]
     queue = reverse("admin:resolution_case_changelist", query={"why": "refund"})
-    about = "Send it again, give credits instead, or pay by hand and note the reference."
-    return Tasks("failed", "Refunds that failed", about, rows, found.count(), queue)
+    about = _("Send it again, give credits instead, or pay by hand and note the reference.")
+    return Tasks("failed", _("Refunds that failed"), about, rows, found.count(), queue)
 
 
 def proposed(user: User) -> Tasks:
@@ -97,7 +102,9 @@ def proposed(user: User) -> Tasks:
     rows = [
         Task(
             href=f"{_case(case)}#proposal",
-            title=f"{case.buyer.name} and {case.company.name}",
+            title=_("{buyer} and {company}").format(
+                buyer=case.buyer.name, company=case.company.name
+            ),
             ref=case.public_id,
             amount=format_money(case.proposed_minor, case.currency),
             what=_answered(case, user),
@@ -110,21 +117,27 @@ def proposed(user: User) -> Tasks:
     for adjustment in named[:SHOWN]:
         buyer = adjustment.account.user
         assert buyer, "only buyers' credits are adjusted"
-        by = "You" if adjustment.asked_by_id == user.pk else adjustment.asked_by.name
+        what = (
+            _("You asked for it: {reason}").format(reason=adjustment.reason)
+            if adjustment.asked_by_id == user.pk
+            else _("{asked_by} asked for it: {reason}").format(
+                asked_by=adjustment.asked_by.name, reason=adjustment.reason
+            )
+        )
         rows.append(
             Task(
                 href=reverse("admin:payments_creditaccount_of", args=[buyer.public_id]),
-                title=f"Credits of {buyer.name}",
+                title=_("Credits of {buyer}").format(buyer=buyer.name),
                 ref=adjustment.public_id,
                 amount=format_money(adjustment.amount_minor, adjustment.account.currency),
-                what=f"{by} asked for it: {adjustment.reason}",
+                what=what,
                 since=adjustment.asked_at,
             )
         )
     count = found.count() + adjustments.count()
     queue = reverse("admin:resolution_case_changelist", query={"why": "second"})
-    about = "Over the limit for one person: somebody else of finance approves or declines."
-    return Tasks("proposed", "Needs a second person", about, rows, count, queue)
+    about = _("Over the limit for one person: somebody else of finance approves or declines.")
+    return Tasks("proposed", _("Needs a second person"), about, rows, count, queue)
 
 
 def kept_waiting() -> "QuerySet[Refund]":
@@ -136,9 +149,9 @@ def waiting() -> Tasks:
     """Those, with what the provider said."""
     found = kept_waiting().select_related("payment__company").order_by("pk")
     rows = [_of_refund(refund, refund.trouble) for refund in found[:SHOWN]]
-    about = "Nothing is lost: each goes out by itself once its cause is mended."
+    about = _("Nothing is lost: each goes out by itself once its cause is mended.")
     refunds = reverse("admin:payments_refund_changelist", query={"alert__exact": "1"})
-    return Tasks("waiting", "Refunds that wait for us", about, rows, found.count(), refunds)
+    return Tasks("waiting", _("Refunds that wait for us"), about, rows, found.count(), refunds)
 
 
 def slow() -> Tasks:
@@ -151,8 +164,12 @@ def slow() -> Tasks:
         .order_by("first_sent_at")
     )
     rows = [_of_refund(refund, _how_far(refund)) for refund in found[:SHOWN]]
-    about = f"Handed over more than {LONG.days} days ago and not yet arrived. Banks can take ten."
-    return Tasks("slow", "Long under way", about, rows, found.count())
+    about = ngettext(
+        "Handed over more than {days} day ago and not yet arrived. Banks can take ten.",
+        "Handed over more than {days} days ago and not yet arrived. Banks can take ten.",
+        LONG.days,
+    ).format(days=LONG.days)
+    return Tasks("slow", _("Long under way"), about, rows, found.count())
 
 
 def differing() -> Tasks:
@@ -173,9 +190,9 @@ def differing() -> Tasks:
         )
         for row in found[:SHOWN]
     ]
-    about = "Our books and a provider’s say different things. Settle each with a note."
+    about = _("Our books and a provider’s say different things. Settle each with a note.")
     return Tasks(
-        "differing", "Discrepancies", about, rows, found.count(),
+        "differing", _("Discrepancies"), about, rows, found.count(),
         reverse("admin:payments_discrepancy_changelist", query={"standing": "open"}),
     )  # fmt: skip
 
@@ -192,7 +209,7 @@ def _case(case: Case) -> str:
 def _why_failed(case: Case) -> str:
     refund = case.refund
     told = (refund.failure_message or refund.failure_code) if refund else ""
-    return told or "The provider gave no reason."
+    return told or _("The provider gave no reason.")
 
 
 def _retry(case: Case, user: User) -> RetryForm | None:
@@ -202,33 +219,51 @@ def _retry(case: Case, user: User) -> RetryForm | None:
 
 
 PROPOSED = {
-    "retry_refund": "to send it again",
-    "credit_instead": "credits instead",
-    "mark_paid": "to pay by hand",
+    "retry_refund": _lazy("{name} proposed to send it again"),
+    "credit_instead": _lazy("{name} proposed credits instead"),
+    "mark_paid": _lazy("{name} proposed to pay by hand"),
 }
-DECIDED = {Remedy.REFUND: "a refund", Remedy.CREDIT: "credits", Remedy.NONE: "no refund"}
+DECIDED = {
+    Remedy.REFUND: _lazy("{name} proposed a refund"),
+    Remedy.CREDIT: _lazy("{name} proposed credits"),
+    Remedy.NONE: _lazy("{name} proposed no refund"),
+}
+MINE = {
+    "retry_refund": _lazy("You proposed to send it again"),
+    "credit_instead": _lazy("You proposed credits instead"),
+    "mark_paid": _lazy("You proposed to pay by hand"),
+}
+MINE_DECIDED = {
+    Remedy.REFUND: _lazy("You proposed a refund"),
+    Remedy.CREDIT: _lazy("You proposed credits"),
+    Remedy.NONE: _lazy("You proposed no refund"),
+}
 
 
 def _answered(case: Case, user: User) -> str:
     """Who proposed what; nothing where nobody did."""
     if case.proposed_by is None:
         return ""
-    who = "You" if case.proposed_by_id == user.pk else case.proposed_by.name
-    what = PROPOSED.get(case.proposed_step) or DECIDED[Remedy(case.proposed_remedy)]
-    return f"{who} proposed {what}"
+    mine = case.proposed_by_id == user.pk
+    after_failure, decided = (MINE, MINE_DECIDED) if mine else (PROPOSED, DECIDED)
+    said = after_failure.get(case.proposed_step) or decided[Remedy(case.proposed_remedy)]
+    return str(said).format(name=case.proposed_by.name)
 
 
 def _how_far(refund: Refund) -> str:
     if not refund.provider_id:
-        return "No clear answer yet: it is looked for before it is asked for again."
+        return _("No clear answer yet: it is looked for before it is asked for again.")
     waits_for = refund.failure_code.replace("_", " ").lower()
-    return f"The provider has it{f' ({waits_for})' if waits_for else ''}."
+    has_it = _("The provider has it.")
+    return f"{has_it} ({waits_for})" if waits_for else has_it
 
 
 def _of_refund(refund: Refund, what: str) -> Task:
     return Task(
         href=reverse("admin:payments_refund_change", args=[refund.pk]),
-        title=f"{refund.payment.get_processor_display()} refund of {refund.payment.company.name}",
+        title=_("{processor} refund of {company}").format(
+            processor=refund.payment.get_processor_display(), company=refund.payment.company.name
+        ),
         ref=refund.public_id,
         amount=format_money(refund.amount_minor, refund.currency),
         what=what,

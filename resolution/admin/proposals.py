@@ -3,6 +3,8 @@
 import uuid
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from marketplace.models import User
 from resolution import timeline
 from resolution.admin import record
@@ -17,8 +19,7 @@ def standing(desk: Desk) -> dict[str, Any] | None:
     event, case = desk.proposal, desk.case
     if event is None:
         return None
-    entry = timeline.entries(case, [event], STAFF)[0]
-    what = entry.role_line.removeprefix("Proposed: ")
+    what = timeline.proposal_in_words(case, event)
     mine = case.proposed_by_id == desk.user.pk
     finance = User.StaffRole.FINANCE
     able = [p for p in desk.others if p.staff_role == finance and p.pk != event.actor_id]
@@ -26,12 +27,12 @@ def standing(desk: Desk) -> dict[str, Any] | None:
     key = event.form_key and uuid.uuid5(event.form_key, "note")
     return {
         "what": what,
-        "button": f"Approve: {what[:1].lower()}{what[1:]}",
+        "button": _("Approve: {what}").format(what=what),
         "event": event,
-        "who": "You" if mine else event.actor.name if event.actor else "",
+        "who": _("You") if mine else event.actor.name if event.actor else "",
         "mine": mine,
-        "looked_at": event.data.get("looked_at", ()),
+        "looked_at": [_(item) for item in event.data.get("looked_at", ()) if item],
         "reference": event.data.get("reference", ""),
         "note": next((e.message for e in desk.events if key and e.form_key == key), ""),
-        "waits_for": record.any_of(names[:4]) if names else "somebody else of finance",
+        "waits_for": record.any_of(names[:4]) if names else _("somebody else of finance"),
     }

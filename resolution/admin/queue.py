@@ -17,6 +17,7 @@ from django.db import models, transaction
 from django.db.models import Count, ExpressionWrapper, F, Min, Q, Value, When
 from django.http import QueryDict
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace import clock
 from marketplace.models import Company, User
@@ -28,27 +29,27 @@ PAGE = 25
 IN_REVIEW = (State.ESCALATED, State.APPEALED)
 
 VIEWS = {
-    "mine": "Mine",
-    "unassigned": "Unassigned",
-    "waiting": "All waiting",
-    "asked": "Waiting for an answer",
-    "decided": "Decided",
+    "mine": _lazy("Mine"),
+    "unassigned": _lazy("Unassigned"),
+    "waiting": _lazy("All waiting"),
+    "asked": _lazy("Waiting for an answer"),
+    "decided": _lazy("Decided"),
 }
 COUNTED_VIEWS = ("mine", "unassigned", "waiting")
 
 WHY = {
-    "denial": ("Buyer appealed a denial", Q(review_reason=ReviewReason.DENIAL_APPEALED)),
-    "creator-silent": ("Creator didn’t reply", Q(review_reason=ReviewReason.CREATOR_SILENT)),
-    "buyer-silent": ("Buyer didn’t reply", Q(review_reason=ReviewReason.BUYER_SILENT)),
-    "final": ("Final review", Q(review_reason=ReviewReason.DECISION_APPEALED)),
-    "refund": ("Refund failed", Q(money=Money.FAILED)),
-    "second": ("Needs a second person", Q(proposed_by__isnull=False)),
+    "denial": (_lazy("Buyer appealed a denial"), Q(review_reason=ReviewReason.DENIAL_APPEALED)),
+    "creator-silent": (_lazy("Creator didn’t reply"), Q(review_reason=ReviewReason.CREATOR_SILENT)),
+    "buyer-silent": (_lazy("Buyer didn’t reply"), Q(review_reason=ReviewReason.BUYER_SILENT)),
+    "final": (_lazy("Final review"), Q(review_reason=ReviewReason.DECISION_APPEALED)),
+    "refund": (_lazy("Refund failed"), Q(money=Money.FAILED)),
+    "second": (_lazy("Needs a second person"), Q(proposed_by__isnull=False)),
 }
 
 BANDS = {
-    "small": ("Under 50", Q(units__lt=50)),
-    "medium": ("50 to 250", Q(units__gte=50, units__lte=250)),
-    "large": ("Over 250", Q(units__gt=250)),
+    "small": (_lazy("Under 50"), Q(units__lt=50)),
+    "medium": (_lazy("50 to 250"), Q(units__gte=50, units__lte=250)),
+    "large": (_lazy("Over 250"), Q(units__gt=250)),
 }
 
 FOUND_BY = {

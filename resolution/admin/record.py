@@ -9,6 +9,9 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_noop, ngettext
 
 from marketplace import clock
 from marketplace.admin import link_to
@@ -17,7 +20,7 @@ from payments.models import CreditTransfer, Payment, Refund
 from payments.money import exponent, format_money, limit_in
 from resolution.lifecycle import within_agent_limit
 from resolution.models import Case, Event
-from resolution.templatetags.rc import when_text
+from resolution.templatetags.rc import or_list, when_text
 from resolution.terms import Actor, Effects, Money, Outcome, Party, Remedy, State
 from resolution.timeline import FileRow, file_row
 from resolution.words import platform
@@ -32,12 +35,12 @@ DECISIONS = ("deny", "decide_unanswered", "decide", "decide_final", "decide_fina
 # ── Both sides' claims ────────────────────────────────────────────────────────────────────────────
 
 LABELS = {
-    "reply": "Answer",
-    "appeal": "Appeal",
-    "comment": "Added",
-    "request_info": "Question",
-    "accept": "Accepted",
-    "withdraw": "Withdrew",
+    "reply": _lazy("Answer"),
+    "appeal": _lazy("Appeal"),
+    "comment": _lazy("Added"),
+    "request_info": _lazy("Question"),
+    "accept": _lazy("Accepted"),
+    "withdraw": _lazy("Withdrew"),
 }
 
 
@@ -58,18 +61,28 @@ def claims(case: Case, events: Sequence[Event]) -> list[Claim]:
     """The buyer's claim and the creator's, to stand side by side. Two queries."""
     buyer, company = case.buyer, case.company
     sides = [
-        Claim("buyer", buyer.name, f"{buyer.first_name} says",
-              f"Buyer since {when_text(buyer.created_at, 'date')} · {_cases_of_buyer(case)}",
-              f"{buyer.first_name} has not written anything."),
-        Claim("creator", company.name, f"{company.name} says",
-              f"Creator · {_cases_of_company(case)}",
-              f"{company.name} has not answered the request."),
-    ]  # fmt: skip
+        Claim(
+            "buyer",
+            buyer.name,
+            _("{first_name} says").format(first_name=buyer.first_name),
+            _("Buyer since {date} · {cases_of_buyer}").format(
+                date=when_text(buyer.created_at, "date"), cases_of_buyer=_cases_of_buyer(case)
+            ),
+            _("{first_name} has not written anything.").format(first_name=buyer.first_name),
+        ),
+        Claim(
+            "creator",
+            company.name,
+            _("{company} says").format(company=company.name),
+            _("Creator · {cases_of_company}").format(cases_of_company=_cases_of_company(case)),
+            _("{company} has not answered the request.").format(company=company.name),
+        ),
+    ]
     for side in sides:
         for event in events:
             if event.party == side.party and event.message:
                 is_claim = event.step in ("open_case", "deny")
-                side.said.append((LABELS.get(event.step, ""), event.message, is_claim))
+                side.said.append((str(LABELS.get(event.step, "")), event.message, is_claim))
             if event.party == side.party:
                 side.files += [file_row(attachment) for attachment in event.attachments.all()]
     return sides
@@ -83,9 +96,13 @@ def _cases_of_buyer(case: Case) -> str:
         .values_list("outcome", flat=True)[:100]
     )
     if not others:
-        return "no other cases"
+        return _("no other cases")
     won = sum(outcome == Outcome.BUYER_WON for outcome in others)
-    return f"{_number(len(others), 'other case')}, {won} of them won"
+    return ngettext(
+        "{cases} other case, {won} of them won",
+        "{cases} other cases, {won} of them won",
+        len(others),
+    ).format(cases=len(others), won=won)
 
 
 def _cases_of_company(case: Case) -> str:
@@ -97,13 +114,13 @@ def _cases_of_company(case: Case) -> str:
         .values_list("outcome", flat=True)[:1000]
     )
     if not others:
-        return "no other cases in 90 days"
+        return _("no other cases in 90 days")
     lost = sum(outcome == Outcome.BUYER_WON for outcome in others)
-    return f"{_number(len(others), 'other case')} in 90 days, {lost} won by the buyer"
-
-
-def _number(count: int, of: str) -> str:
-    return f"{count} {of}{'' if count == 1 else 's'}"
+    return ngettext(
+        "{cases} other case in 90 days, {lost} won by the buyer",
+        "{cases} other cases in 90 days, {lost} won by the buyer",
+        len(others),
+    ).format(cases=len(others), lost=lost)
 
 
 # ── Facts from our records ────────────────────────────────────────────────────────────────────────
@@ -126,69 +143,122 @@ def facts(case: Case, events: Sequence[Event]) -> list[Fact]:
     asked = format_money(case.asked_minor, money)
     price = format_money(product.price_minor, product.currency)
     rows = [
-        Fact("Asked for", f"{asked}, {'all' if whole else 'a part'} of the payment. "
-             f"Reason: {case.get_reason_display()}."),
-        Fact("Payment", format_html(
-            "{} on {}, {}. {}", format_money(payment.amount_minor, money),
-            when_text(payment.paid_at, "day"), _way(payment), link_to(payment)), "The payment"),
-        Fact("Given back so far", _given_back(payment), "Refunds and credits so far"),
-        Fact("Chargeback", payment.get_chargeback_display()),
-        Fact("Product", format_html(
-            "{}, {} {}. {}", link_to(product, product.name), price,
-            product.get_interval_display(), product.description), "The product’s page"),
-        Fact("Membership", _membership(case), "The membership") if membership
-        else Fact("Membership", "None goes with this payment."),
-        Fact("Buyer", format_html("{}, {}", link_to(case.buyer), case.buyer.email)),
-        Fact("Creator", format_html(
-            "{}. <a href=\"{}?q={}\">Their cases</a>", link_to(case.company),
-            reverse("admin:resolution_case_changelist"), case.company.public_id)),
-    ]  # fmt: skip
+        Fact(
+            _("Asked for"),
+            (
+                _("{asked}, all of the payment.") if whole else _("{asked}, a part of the payment.")
+            ).format(asked=asked)
+            + " "
+            + _("Reason: {get_reason_display}.").format(
+                get_reason_display=case.get_reason_display()
+            ),
+        ),
+        Fact(
+            _("Payment"),
+            format_html(
+                _("{amount} on {date}, {way}. {link_to}"),
+                amount=format_money(payment.amount_minor, money),
+                date=when_text(payment.paid_at, "day"),
+                way=_way(payment),
+                link_to=link_to(payment),
+            ),
+            gettext_noop("The payment"),
+        ),
+        Fact(
+            _("Given back so far"), _given_back(payment), gettext_noop("Refunds and credits so far")
+        ),
+        Fact(_("Chargeback"), payment.get_chargeback_display()),
+        Fact(
+            _("Product"),
+            format_html(
+                "{}, {} {}. {}",
+                link_to(product, product.name),
+                price,
+                product.get_interval_display(),
+                product.description,
+            ),
+            gettext_noop("The product’s page"),
+        ),
+        Fact(_("Membership"), _membership(case), gettext_noop("The membership"))
+        if membership
+        else Fact(_("Membership"), _("None goes with this payment.")),
+        Fact(_("Buyer"), format_html("{}, {}", link_to(case.buyer), case.buyer.email)),
+        Fact(
+            _("Creator"),
+            format_html(
+                '{}. <a href="{}?q={}">Their cases</a>',
+                link_to(case.company),
+                reverse("admin:resolution_case_changelist"),
+                case.company.public_id,
+            ),
+        ),
+    ]
     refunds = list(payment.refunds.order_by("pk"))
     transfers = list(payment.credits.order_by("pk").prefetch_related("entries"))
     if refunds or transfers:
-        rows.append(Fact("Refunds and credits", _money_rows(refunds, transfers, money)))
+        rows.append(Fact(_("Refunds and credits"), _money_rows(refunds, transfers, money)))
     decided = [event for event in events if event.step in DECISIONS]
     if decided:
-        rows.append(Fact("Decided so far", format_html_join("", "<div>{}</div>", (
-            (_decision(case, event),) for event in decided)), "The decisions so far"))  # fmt: skip
+        rows.append(
+            Fact(
+                _("Decided so far"),
+                format_html_join(
+                    "", "<div>{}</div>", ((_decision(case, event),) for event in decided)
+                ),
+                gettext_noop("The decisions so far"),
+            )
+        )
     return rows
 
 
 def looked_at(case: Case, events: Sequence[Event], known: Sequence[Fact]) -> list[str]:
-    """What a decision may be said to rest on, in the words that both sides read."""
-    written = ["What both sides wrote"]
+    """What a decision may be said to rest on, as it is recorded: each side reads it translated."""
+    written = [gettext_noop("What both sides wrote")]
     if any(event.attachments.all() for event in events):
-        written.append("Files from both sides")
+        written.append(gettext_noop("Files from both sides"))
     return written + [fact.looked_at for fact in known if fact.looked_at]
 
 
 def _way(payment: Payment) -> str:
     processor = payment.get_processor_display()
-    return f"{payment.way_back}, by {processor}" if payment.method else processor
+    return (
+        _("{way_back}, by {processor}").format(way_back=payment.way_back, processor=processor)
+        if payment.method
+        else processor
+    )
 
 
 def _given_back(payment: Payment) -> str:
     def sum_of(minor: int, what: str) -> list[str]:
-        return [f"{format_money(minor, payment.currency)} {what}"] if minor else []
+        return [what.format(amount=format_money(minor, payment.currency))] if minor else []
 
     given = [
-        *sum_of(payment.refunded_minor, "refunded"),
-        *sum_of(payment.credited_minor, "in credits"),
-        *sum_of(payment.reserved_minor, "promised or on its way"),
+        *sum_of(payment.refunded_minor, _("{amount} refunded")),
+        *sum_of(payment.credited_minor, _("{amount} in credits")),
+        *sum_of(payment.reserved_minor, _("{amount} promised or on its way")),
     ]
-    left = format_money(payment.refundable_minor, payment.currency)
-    return f"{', '.join(given) or 'Nothing'}. {left} can still be given back."
+    left = _("{amount} can still be given back.").format(
+        amount=format_money(payment.refundable_minor, payment.currency)
+    )
+    return f"{', '.join(given) or _('Nothing')}. {left}"
 
 
 def _membership(case: Case) -> SafeString | str:
     membership = case.payment.membership
     if membership is None:
         return ""
-    words = f"{membership.get_status_display()} since {when_text(membership.started_at, 'day')}"
+    ends = membership.ends_at or membership.renews_at
     if membership.ends_at:
-        words += f", ends {when_text(membership.ends_at, 'day')}"
+        words = _("{status} since {since}, ends {date}")
     elif membership.renews_at:
-        words += f", renews {when_text(membership.renews_at, 'day')}"
+        words = _("{status} since {since}, renews {date}")
+    else:
+        words = _("{status} since {since}")
+    words = words.format(
+        status=membership.get_status_display(),
+        since=when_text(membership.started_at, "day"),
+        date=when_text(ends, "day") if ends else "",
+    )
     return format_html("{}. {}", words, link_to(membership, membership.public_id))
 
 
@@ -198,7 +268,7 @@ def _money_rows(
     rows = [
         (
             format_money(refund.amount_minor, refund.currency),
-            f"refund, {refund.get_state_display().lower()}"
+            _("refund, {state}").format(state=refund.get_state_display())
             + (f" ({refund.failure_message or refund.failure_code})"
                if refund.state == Refund.State.FAILED else ""),
             link_to(refund),
@@ -208,21 +278,28 @@ def _money_rows(
     for transfer in transfers:
         amount = sum(entry.amount_minor for entry in transfer.entries.all()
                      if entry.amount_minor > 0)  # fmt: skip
-        rows.append((format_money(amount, currency), "in credits", link_to(transfer)))
+        rows.append((format_money(amount, currency), _("in credits"), link_to(transfer)))
     return format_html_join("", "<div>{} {} {}</div>", rows)
 
 
 def _decision(case: Case, event: Event) -> str:
     on = when_text(event.created_at, "date")
     if event.step == "deny":
-        by = f"{event.actor.name} of {case.company.name}" if event.actor else case.company.name
-        return f"Denied by {by}, {on}."
+        by = (
+            _("{actor} of {company}").format(actor=event.actor.name, company=case.company.name)
+            if event.actor
+            else case.company.name
+        )
+        return _("Denied by {by}, {on}.").format(by=by, on=on)
     remedy, minor = event.data.get("remedy"), event.data.get("amount_minor", 0)
     gave = {
-        Remedy.REFUND.value: f"{format_money(minor, case.currency)} refund",
-        Remedy.CREDIT.value: f"{format_money(minor, case.currency)} in credits",
+        Remedy.REFUND.value: _("{amount} refund").format(amount=format_money(minor, case.currency)),
+        Remedy.CREDIT.value: _("{amount} in credits").format(
+            amount=format_money(minor, case.currency)
+        ),
     }.get(str(remedy), "No refund")
-    return f"{gave}, by {event.actor.name if event.actor else 'the system'}, {on}."
+    by = event.actor.name if event.actor else _("the system")
+    return _("{gave}, by {name}, {date}.").format(gave=gave, name=by, date=on)
 
 
 # ── How similar cases ended ───────────────────────────────────────────────────────────────────────
@@ -239,7 +316,8 @@ class Similar:
 
 def similar(case: Case) -> Similar:
     """Closed cases of the same reason, kind of product, currency and size of sum. Two queries."""
-    kind = "one-time purchases" if case.product.interval == "once" else "subscriptions"
+    once_only = case.product.interval == "once"
+    kind = _("one-time purchases") if once_only else _("subscriptions")
     least, most, band = _band(case)
     rows = (
         Case.objects.filter(
@@ -258,7 +336,8 @@ def similar(case: Case) -> Similar:
     once = Q(product__interval="once")
     rows = rows.filter(once if case.product.interval == "once" else ~once)
     found = list(rows[:SHOWN_SIMILAR])
-    ends = {"Refunded in full": 0, "Part refunded": 0, f"{platform()} Credits": 0, "No refund": 0}
+    full, part, none = _("Refunded in full"), _("Part refunded"), _("No refund")
+    ends = {full: 0, part: 0, _("{platform} Credits").format(platform=platform()): 0, none: 0}
     for other in found:
         ends[_end(other)] += 1
     total = len(found)
@@ -289,10 +368,10 @@ def _with_reasons(cases: Sequence[Case]) -> list[tuple[str, str, Case]]:
 
 def _end(case: Case) -> str:
     if case.remedy == Remedy.NONE:
-        return "No refund"
+        return _("No refund")
     if case.remedy == Remedy.CREDIT:
-        return f"{platform()} Credits"
-    return "Refunded in full" if case.awarded_everything else "Part refunded"
+        return _("{platform} Credits").format(platform=platform())
+    return _("Refunded in full") if case.awarded_everything else _("Part refunded")
 
 
 def _band(case: Case) -> tuple[int, int | None, str]:
@@ -303,10 +382,14 @@ def _band(case: Case) -> tuple[int, int | None, str]:
         return format_money(units * scale, case.currency).removesuffix(".00").removesuffix(".000")
 
     if case.asked_minor < 50 * scale:
-        return 0, 50 * scale - 1, f"under {words(50)}"
+        return 0, 50 * scale - 1, _("under {words}").format(words=words(50))
     if case.asked_minor <= 250 * scale:
-        return 50 * scale, 250 * scale, f"{words(50)} to {words(250)}"
-    return 250 * scale + 1, None, f"over {words(250)}"
+        return (
+            50 * scale,
+            250 * scale,
+            _("{words} to {words_2}").format(words=words(50), words_2=words(250)),
+        )
+    return 250 * scale + 1, None, _("over {words}").format(words=words(250))
 
 
 # ── Who may decide ────────────────────────────────────────────────────────────────────────────────
@@ -341,43 +424,49 @@ def decision_open(
     return "decide_final_alone" if alone and "decide_final_alone" in steps else ""
 
 
-CONFLICTED = (
-    "You are a party to this case, so you can’t act on it as staff. "
-    "A colleague sees to it, without you."
+CONFLICTED = _lazy(
+    "You are a party to this case, so you can’t act on it as staff. A "
+    "colleague sees to it, without you."
 )
 
 
 def why_not(case: Case, actor: Actor, others: Sequence[User]) -> str:
     """Why this person does not decide this case now, and who can."""
     if actor.conflicted:
-        return CONFLICTED
+        return str(CONFLICTED)
     if not actor.role:
-        return (
+        return _(
             "You can look at cases and no more: your account is neither an agent’s nor finance’s."
         )
     if case.frozen_at:
-        return (
+        return _(
             "The buyer’s bank is looking into this payment. Nothing is decided until it has ruled."
         )
     if case.state not in (State.ESCALATED, State.APPEALED):
         return ""
     names = [person.name for person in others[:4]]
     able = (
-        f" {any_of(names)} can."
+        _("{any_of} can.").format(any_of=any_of(names))
         if names
-        else " Nobody else can at the moment: ask an administrator."
+        else _("Nobody else can at the moment: ask an administrator.")
     )
     if case.state == State.APPEALED and actor.user_id == case.first_decider_id:
-        return f"You decided this case first, so somebody else does the final review.{able}"
+        return _(
+            "You decided this case first, so somebody else does the final review. {able}"
+        ).format(able=able)
     if not within_agent_limit(case, actor):
         limit = limit_in(case.currency, settings.AGENT_DECIDE_LIMIT)
         if not limit:
-            return f"Agents don’t decide cases in {case.currency}.{able}"
+            return _("Agents don’t decide cases in {currency}. {able}").format(
+                currency=case.currency, able=able
+            )
         most, asked = (format_money(minor, case.currency) for minor in (limit, case.asked_minor))
-        return f"You decide cases of up to {most}, and this one asks for {asked}.{able}"
+        return _("You decide cases of up to {most}, and this one asks for {asked}. {able}").format(
+            most=most, asked=asked, able=able
+        )
     return ""
 
 
 def any_of(names: Sequence[str]) -> str:
     """A, B or C."""
-    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+    return or_list(names)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.admin import ReadOnlyAdmin, link_to
 from resolution.models import Rule
@@ -18,7 +19,7 @@ class RuleAdmin(ReadOnlyAdmin):
         "biz_": "company__public_id", "": "company__name__istartswith",
     }  # fmt: skip
     search_fields = ("company__name",)
-    search_help_text = "The beginning of a company’s name, or its biz_ id."
+    search_help_text = _lazy("The beginning of a company’s name, or its biz_ id.")
     list_display = ("name", "of", "position", "enabled", "version", "updated_at")
     list_select_related = ("company",)
     fields = (
@@ -26,6 +27,6 @@ class RuleAdmin(ReadOnlyAdmin):
         "message", "version", "created_at", "updated_at",
     )  # fmt: skip
 
-    @admin.display(description="company")
+    @admin.display(description=_lazy("company"))
     def of(self, rule: Rule) -> SafeString | str:
         return link_to(rule.company)

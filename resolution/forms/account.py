@@ -6,43 +6,54 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
+from django.utils.functional import Promise
 from django.utils.translation import get_language
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.models import User
 from notifications.models import Preferences
 from resolution.templatetags.rc import hour_name
 
-AREAS = (
-    *("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe"),
-    *("Indian", "Pacific"),
-)
+AREAS = {
+    "Africa": _lazy("Africa"),
+    "America": _lazy("America"),
+    "Antarctica": _lazy("Antarctica"),
+    "Arctic": _lazy("Arctic"),
+    "Asia": _lazy("Asia"),
+    "Atlantic": _lazy("Atlantic"),
+    "Australia": _lazy("Australia"),
+    "Europe": _lazy("Europe"),
+    "Indian": _lazy("Indian Ocean"),
+    "Pacific": _lazy("Pacific"),
+}
 
 
 @cache
-def time_zones() -> list[tuple[str, list[tuple[str, str]]]]:
+def time_zones() -> list[tuple[str | Promise, list[tuple[str, str]]]]:
     """The zones of the world by area, each as its city is called; UTC comes first."""
     by_area: dict[str, list[tuple[str, str]]] = {area: [] for area in AREAS}
     for name in sorted(available_timezones()):
         area, _, place = name.partition("/")
         if place and area in by_area:
             by_area[area].append((name, place.replace("_", " ").replace("/", ", ")))
-    return [("Universal", [("UTC", "UTC")]), *by_area.items()]
+    named = [(AREAS[area], zones) for area, zones in by_area.items()]
+    return [(_lazy("Universal"), [("UTC", "UTC")]), *named]
 
 
 class AccountForm(forms.ModelForm):
     """A person's name, language and time zone."""
 
     language = forms.ChoiceField(
-        label=_("Language"),
-        help_text=_("Pages and emails are in it. What people write stays as they wrote it."),
+        label=_lazy("Language"),
+        help_text=_lazy("Pages and emails are in it. What people write stays as they wrote it."),
         choices=lambda: settings.LANGUAGES,
         widget=forms.Select(attrs={"class": "select"}),
     )
 
     time_zone = forms.ChoiceField(
-        label="Time zone",
-        help_text="Dates and deadlines are shown in it, here and in emails.",
+        label=_lazy("Time zone"),
+        help_text=_lazy("Dates and deadlines are shown in it, here and in emails."),
         choices=time_zones,
         widget=forms.Select(attrs={"class": "select"}),
     )
@@ -50,8 +61,8 @@ class AccountForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ("name", "language", "time_zone")
-        labels = {"name": "Name"}  # noqa: RUF012
-        help_texts = {"name": "The other side of your cases sees it."}  # noqa: RUF012
+        labels = {"name": _lazy("Name")}  # noqa: RUF012
+        help_texts = {"name": _lazy("The other side of your cases sees it.")}  # noqa: RUF012
         widgets = {  # noqa: RUF012
             "name": forms.TextInput(attrs={"class": "input", "autocomplete": "name"})
         }
@@ -59,13 +70,13 @@ class AccountForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial["language"] = self.instance.language or get_language()
-        self.fields["name"].error_messages["required"] = "Enter your name."
+        self.fields["name"].error_messages["required"] = _("Enter your name.")
         zones = self.fields["time_zone"]
         assert isinstance(zones, forms.ChoiceField)
         known = {name for _, group in time_zones() for name, _ in group}
         if self.instance.time_zone not in known:
             here = (self.instance.time_zone, self.instance.time_zone)
-            zones.choices = [("Yours so far", [here]), *time_zones()]
+            zones.choices = [(_("Yours so far"), [here]), *time_zones()]
 
 
 class LanguageForm(forms.Form):
@@ -83,14 +94,20 @@ class MailForm(forms.Form):
     """The groups of messages that somebody wants by e-mail, and the hours when they want none."""
 
     wanted = forms.MultipleChoiceField(
-        label="Also email me", required=False, widget=forms.CheckboxSelectMultiple
+        label=_lazy("Also email me"), required=False, widget=forms.CheckboxSelectMultiple
     )
-    quiet = forms.BooleanField(label="Don’t email me at night", required=False)
+    quiet = forms.BooleanField(label=_lazy("Don’t email me at night"), required=False)
     quiet_from = forms.TypedChoiceField(
-        label="From", coerce=int, choices=hours, widget=forms.Select(attrs={"class": "select"})
+        label=_lazy("From"),
+        coerce=int,
+        choices=hours,
+        widget=forms.Select(attrs={"class": "select"}),
     )
     quiet_until = forms.TypedChoiceField(
-        label="Until", coerce=int, choices=hours, widget=forms.Select(attrs={"class": "select"})
+        label=_lazy("Until"),
+        coerce=int,
+        choices=hours,
+        widget=forms.Select(attrs={"class": "select"}),
     )
 
     def __init__(self, data: Any, chosen: Preferences, groups: dict[str, str]) -> None:
@@ -114,7 +131,7 @@ class MailForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         said = super().clean() or {}
         if said.get("quiet") and said.get("quiet_from") == said.get("quiet_until"):
-            self.add_error("quiet_until", "Choose an hour that differs from the first.")
+            self.add_error("quiet_until", _("Choose an hour that differs from the first."))
         return said
 
     @property

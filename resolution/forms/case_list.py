@@ -5,12 +5,14 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.models import Product
 from resolution.insights import endings
 from resolution.terms import Reason
 
-SORTS = {"due": "Due soonest", "newest": "Newest", "amount": "Largest amount"}
+SORTS = {"due": _lazy("Due soonest"), "newest": _lazy("Newest"), "amount": _lazy("Largest amount")}
 SMALL = {"class": "select select--s"}
 MOST = 10**12  # whole units of a currency
 
@@ -18,7 +20,7 @@ MOST = 10**12  # whole units of a currency
 class AmountField(forms.DecimalField):
     """Whole units of whatever currency a case is in, with its decimals."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: Any) -> None:
         super().__init__(
             label=label,
             required=False,
@@ -42,28 +44,32 @@ class CaseFilter(forms.Form):
     """
 
     q = forms.CharField(
-        label="Search cases",
+        label=_lazy("Search cases"),
         required=False,
         max_length=254,
         widget=forms.TextInput(
             attrs={
                 "class": "input input--s",
                 "type": "search",
-                "placeholder": "Buyer, e-mail, or case number",
+                "placeholder": _lazy("Buyer, e-mail, or case number"),
             }
         ),
     )
-    result = forms.ChoiceField(label="Result", required=False, widget=forms.Select(attrs=SMALL))
+    result = forms.ChoiceField(
+        label=_lazy("Result"), required=False, widget=forms.Select(attrs=SMALL)
+    )
     reason = forms.ChoiceField(
-        label="Reason",
+        label=_lazy("Reason"),
         required=False,
-        choices=[("", "Any reason"), *Reason.choices],
+        choices=[("", _lazy("Any reason")), *Reason.choices],
         widget=forms.Select(attrs=SMALL),
     )
-    product = forms.ChoiceField(label="Product", required=False, widget=forms.Select(attrs=SMALL))
-    least = AmountField("Asked for at least")
-    most = AmountField("Asked for at most")
-    sort = forms.ChoiceField(label="Sort", required=False, widget=forms.Select(attrs=SMALL))
+    product = forms.ChoiceField(
+        label=_lazy("Product"), required=False, widget=forms.Select(attrs=SMALL)
+    )
+    least = AmountField(_lazy("Asked for at least"))
+    most = AmountField(_lazy("Asked for at most"))
+    sort = forms.ChoiceField(label=_lazy("Sort"), required=False, widget=forms.Select(attrs=SMALL))
 
     def __init__(
         self,
@@ -79,8 +85,11 @@ class CaseFilter(forms.Form):
         if not with_result:
             del self.fields["result"]
         for name, choices in (
-            ("result", [("", "Any result"), *((e.name, e.label) for e in self.results.values())]),
-            ("product", [("", "Any product"), *((p.public_id, p.name) for p in products)]),
+            (
+                "result",
+                [("", _("Any result")), *((e.name, e.label) for e in self.results.values())],
+            ),
+            ("product", [("", _("Any product")), *((p.public_id, p.name) for p in products)]),
             ("sort", [(sort, SORTS[sort]) for sort in self.sorts]),
         ):
             field = self.fields.get(name)

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from payments.models import Refund
 from payments.money import format_money, parse_money, to_decimal
@@ -68,22 +70,26 @@ class DecideForm(CaseForm):
     outcome = forms.ChoiceField(
         choices=Remedy.choices,
         widget=forms.RadioSelect,
-        error_messages={"required": "Choose an outcome."},
+        error_messages={"required": _lazy("Choose an outcome.")},
     )
-    amount = forms.CharField(required=False, max_length=32, label="Amount")
-    credits = forms.CharField(required=False, max_length=32, label="Credits")
+    amount = forms.CharField(required=False, max_length=32, label=_lazy("Amount"))
+    credits = forms.CharField(required=False, max_length=32, label=_lazy("Credits"))
     why = MessageField(
-        label="Why", rows=6, error_messages={"required": "Say why. Both sides read it."}
+        label=_lazy("Why"),
+        rows=6,
+        error_messages={"required": _lazy("Say why. Both sides read it.")},
     )
     looked_at = forms.MultipleChoiceField(
-        required=False, label="What you looked at", widget=forms.CheckboxSelectMultiple
+        required=False, label=_lazy("What you looked at"), widget=forms.CheckboxSelectMultiple
     )
-    note = MessageField(label="Internal note", required=False, rows=3)
+    note = MessageField(label=_lazy("Internal note"), required=False, rows=3)
     alone_because = MessageField(
-        label="Why you decide alone",
+        label=_lazy("Why you decide alone"),
         rows=3,
-        help_text="You decided first, and nobody else can review it. Staff read this reason.",
-        error_messages={"required": "Say why nobody else reviews this case."},
+        help_text=_lazy(
+            "You decided first, and nobody else can review it. Staff read this reason."
+        ),
+        error_messages={"required": _lazy("Say why nobody else reviews this case.")},
     )
 
     def __init__(
@@ -101,13 +107,15 @@ class DecideForm(CaseForm):
         most = format_money(self.most_minor, case.currency)
         buyer, company = case.buyer.first_name, case.company.name
         looked_at: Any = self.fields["looked_at"]
-        looked_at.choices = [(fact, fact) for fact in facts]
-        self.fields["amount"].help_text = f"Up to {most}"
-        self.fields["credits"].help_text = f"Up to {most}. Charged to the goodwill budget."
-        self.fields["why"].help_text = (
-            f"{buyer} and {company} both read this word for word. Say what you found and how it "
-            "led to this outcome."
-        )
+        looked_at.choices = [(fact, _(fact)) for fact in facts]
+        self.fields["amount"].help_text = _("Up to {most}").format(most=most)
+        self.fields["credits"].help_text = _(
+            "Up to {most}. Charged to the goodwill budget."
+        ).format(most=most)
+        self.fields["why"].help_text = _(
+            "{buyer} and {company} both read this word for word. Say what you found "
+            "and how it led to this outcome."
+        ).format(buyer=buyer, company=company)
         for name in ("amount", "credits"):
             self.fields[name].widget.attrs |= {
                 "class": "input", "inputmode": "decimal", "autocomplete": "off",
@@ -131,7 +139,7 @@ class DecideForm(CaseForm):
         cleaned: dict[str, Any] = super().clean() or {}
         outcome, pressed = cleaned.get("outcome"), self.data.get("do", "")
         if outcome and pressed in Remedy.values and pressed != outcome:
-            self.add_error("outcome", "The button did not match the outcome. Choose once more.")
+            self.add_error("outcome", _("The button did not match the outcome. Choose once more."))
         cleaned["minor"] = 0
         name = {Remedy.REFUND: "amount", Remedy.CREDIT: "credits"}.get(Remedy(outcome or "none"))
         if name and name in cleaned:
@@ -145,7 +153,9 @@ class DecideForm(CaseForm):
                     amount = format_money(minor, self.case.currency)
                     self.add_error(
                         name,
-                        f"You changed the amount to {amount}. Look at what it means once more.",
+                        _(
+                            "You changed the amount to {amount}. Look at what it means once more."
+                        ).format(amount=amount),
                     )
         return cleaned
 
@@ -173,15 +183,15 @@ class AskForm(CaseForm):
     name, step = "ask", "ask_party"
 
     asks = forms.ChoiceField(
-        label="Who do you ask?",
-        choices=[(Party.BUYER, "Buyer"), (Party.CREATOR, "Creator")],
+        label=_lazy("Who do you ask?"),
+        choices=[(Party.BUYER, _lazy("Buyer")), (Party.CREATOR, _lazy("Creator"))],
         widget=forms.RadioSelect,
-        error_messages={"required": "Choose whom you ask."},
+        error_messages={"required": _lazy("Choose whom you ask.")},
     )
     message = MessageField(
-        label="Your question",
-        help_text="Both sides read it.",
-        error_messages={"required": "Write your question first."},
+        label=_lazy("Your question"),
+        help_text=_lazy("Both sides read it."),
+        error_messages={"required": _lazy("Write your question first.")},
     )
 
 
@@ -191,7 +201,8 @@ class CommentForm(CaseForm):
     name = step = "comment"
 
     message = MessageField(
-        label="Message to both sides", error_messages={"required": "Write a message first."}
+        label=_lazy("Message to both sides"),
+        error_messages={"required": _lazy("Write a message first.")},
     )
 
 
@@ -201,9 +212,9 @@ class NoteForm(CaseForm):
     name = step = "note"
 
     message = MessageField(
-        label="Internal note",
-        help_text="Only staff read it.",
-        error_messages={"required": "Write the note first."},
+        label=_lazy("Internal note"),
+        help_text=_lazy("Only staff read it."),
+        error_messages={"required": _lazy("Write the note first.")},
     )
 
 
@@ -219,9 +230,9 @@ class CreditsForm(CaseForm):
     name, step = "credits", "credit_instead"
 
     message = MessageField(
-        label="What both sides read",
-        help_text="Say why it is credits now.",
-        error_messages={"required": "Say why it is credits now."},
+        label=_lazy("What both sides read"),
+        help_text=_lazy("Say why it is credits now."),
+        error_messages={"required": _lazy("Say why it is credits now.")},
     )
 
 
@@ -232,15 +243,15 @@ class PaidForm(CaseForm):
 
     reference = forms.CharField(
         max_length=120,
-        label="Reference",
-        help_text="Of the transfer, so that anybody can find it again.",
+        label=_lazy("Reference"),
+        help_text=_lazy("Of the transfer, so that anybody can find it again."),
         widget=forms.TextInput({"class": "input", "autocomplete": "off"}),
-        error_messages={"required": "Note the reference of the transfer."},
+        error_messages={"required": _lazy("Note the reference of the transfer.")},
     )
     message = MessageField(
-        label="What both sides read",
-        help_text="Say how and when it was paid.",
-        error_messages={"required": "Say how and when it was paid."},
+        label=_lazy("What both sides read"),
+        help_text=_lazy("Say how and when it was paid."),
+        error_messages={"required": _lazy("Say how and when it was paid.")},
     )
 
 
@@ -250,9 +261,9 @@ class ProposeRetryForm(RetryForm):
     name, step, proposes = "propose-retry", "propose", "retry_refund"
 
     message = MessageField(
-        label="Why",
-        help_text="Only staff read it.",
-        error_messages={"required": "Say why it is worth another try."},
+        label=_lazy("Why"),
+        help_text=_lazy("Only staff read it."),
+        error_messages={"required": _lazy("Say why it is worth another try.")},
     )
 
 
@@ -278,10 +289,10 @@ class ApproveForm(CaseForm):
     proposal = forms.CharField(max_length=40, widget=forms.HiddenInput)
     reference = PaidForm.base_fields["reference"]
     message = MessageField(
-        label="What both sides read",
+        label=_lazy("What both sides read"),
         rows=6,
-        help_text="As it was proposed. Change it if you would say it differently.",
-        error_messages={"required": "Say why. Both sides read it."},
+        help_text=_lazy("As it was proposed. Change it if you would say it differently."),
+        error_messages={"required": _lazy("Say why. Both sides read it.")},
     )
 
     def __init__(self, case: Case, data: Any = None, *, proposal: Event | None = None) -> None:
@@ -322,9 +333,9 @@ class DeclineForm(CaseForm):
     name, step = "decline", "decline_proposal"
 
     message = MessageField(
-        label="Why",
-        help_text="Only staff read it.",
-        error_messages={"required": "Say why. Your colleague reads it."},
+        label=_lazy("Why"),
+        help_text=_lazy("Only staff read it."),
+        error_messages={"required": _lazy("Say why. Your colleague reads it.")},
     )
 
 

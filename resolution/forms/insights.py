@@ -6,11 +6,13 @@ from typing import Any
 
 from django import forms
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace import clock
 from resolution.insights import Period
 
-PRESETS = {30: "Last 30 days", 90: "Last 90 days", 365: "Last 12 months"}
+PRESETS = {30: _lazy("Last 30 days"), 90: _lazy("Last 90 days"), 365: _lazy("Last 12 months")}
 USUAL = 90
 MOST_DAYS = 732
 DAY = {"class": "input input--s input--date", "type": "date"}
@@ -27,7 +29,7 @@ class PeriodForm(forms.Form):
         self.fields["days"] = forms.TypedChoiceField(
             required=False, coerce=int, choices=list(PRESETS.items())
         )
-        for name, label in (("from", "From"), ("to", "To")):
+        for name, label in (("from", _("From")), ("to", _("To"))):
             self.fields[name] = forms.DateField(
                 label=label, required=False, widget=forms.DateInput(attrs=DAY, format="%Y-%m-%d")
             )
@@ -42,7 +44,9 @@ class PeriodForm(forms.Form):
     def _between(self) -> Period | None:
         """The period of the two days, where they make one."""
         if "from" in self.errors or "to" in self.errors:
-            self.problem = "Dates are written like 2026-03-31. Here are the last 90 days instead."
+            self.problem = _(
+                "Dates are written like 2026-03-31. Here are the last 90 days instead."
+            )
             return None
         first: date | None = self.cleaned_data.get("from")
         last: date | None = self.cleaned_data.get("to")
@@ -52,9 +56,11 @@ class PeriodForm(forms.Form):
         first = first or max(date(1970, 1, 1), last) - timedelta(days=USUAL - 1)
         days = (last - first).days + 1
         if days < 1:
-            self.problem = "The first day comes after the last. Here are the last 90 days instead."
+            self.problem = _(
+                "The first day comes after the last. Here are the last 90 days instead."
+            )
         elif days > MOST_DAYS or first.year < 1971 or last.year > 9000:
-            self.problem = "Choose two years at most. Here are the last 90 days instead."
+            self.problem = _("Choose two years at most. Here are the last 90 days instead.")
         else:
             return Period(first, last)
         return None

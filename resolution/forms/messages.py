@@ -14,14 +14,16 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from marketplace.models import User
 from resolution import drafts, evidence
 from resolution.models import Attachment
-from resolution.templatetags.rc import filesize
+from resolution.templatetags.rc import filesize, whole
 
 MAX_MESSAGE = 4000
-UNSUPPORTED = "This text has an unsupported character in it. Remove it and try again."
+UNSUPPORTED = _lazy("This text has an unsupported character in it. Remove it and try again.")
 # Letters and symbols by their class that show nothing: fillers, the braille blank, joiners.
 BLANKS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 INVISIBLE = ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp")
@@ -40,7 +42,7 @@ def shows(character: str) -> bool:
 class MessageField(forms.CharField):
     """Words for other people: something to read, at most 4,000 characters, with plain line ends."""
 
-    default_error_messages = {"required": "Write a message first."}  # noqa: RUF012
+    default_error_messages = {"required": _lazy("Write a message first.")}  # noqa: RUF012
 
     def __init__(self, *, rows: int = 4, needed: bool = False, **kwargs: Any) -> None:
         """`needed` marks one that the form asks for in some cases: it is not called optional."""
@@ -61,7 +63,9 @@ class MessageField(forms.CharField):
         super().validate(value)
         if self.max_length and len(value) > self.max_length:
             raise forms.ValidationError(
-                f"This is {len(value):,} characters long. Shorten it to {self.max_length:,}.",
+                _("This is {length} characters long. Shorten it to {most}.").format(
+                    length=whole(len(value)), most=whole(self.max_length)
+                ),
                 code="max_length",
             )
 
@@ -107,19 +111,23 @@ class WithFiles(forms.Form):
     """
 
     files = MultipleFileField(  # type: ignore[assignment]  # a field's name wins in forms
-        label="Files", required=False
+        label=_lazy("Files"), required=False
     )
     uploads = forms.Field(required=False, widget=forms.MultipleHiddenInput)
     form_key = forms.UUIDField(
         required=False,
         initial=uuid4,
         widget=forms.HiddenInput,
-        error_messages={"invalid": "Something is off with this page. Reload it and try again."},
+        error_messages={
+            "invalid": _lazy("Something is off with this page. Reload it and try again.")
+        },
     )
     version = forms.IntegerField(
         required=False,
         widget=forms.HiddenInput,
-        error_messages={"invalid": "Something is off with this page. Reload it and try again."},
+        error_messages={
+            "invalid": _lazy("Something is off with this page. Reload it and try again.")
+        },
     )
     writer = forms.CharField(required=False, widget=forms.HiddenInput)
 
@@ -138,10 +146,13 @@ class WithFiles(forms.Form):
         self._kept: list[Attachment] = []
         self._looked_at = False
         most = filesize(settings.MAX_FILE_BYTES)
-        self.fields["files"].help_text = (
-            "Screenshots, receipts, or a short video. PNG, JPEG, WebP, GIF, PDF, MP4, MOV or WebM,"
-            f" up to {settings.MAX_FILES} files of {most} each."
-        )
+        self.fields["files"].help_text = ngettext(
+            "Screenshots, receipts, or a short video. PNG, JPEG, WebP, GIF, PDF, MP4, MOV or "
+            "WebM, up to {files} file of {size}.",
+            "Screenshots, receipts, or a short video. PNG, JPEG, WebP, GIF, PDF, MP4, MOV or "
+            "WebM, up to {files} files of {size} each.",
+            settings.MAX_FILES,
+        ).format(files=settings.MAX_FILES, size=most)
 
     @property
     def is_asking_for_more(self) -> bool:
@@ -158,12 +169,12 @@ class WithFiles(forms.Form):
     def fill_in(self, text: str) -> None:
         """Put a text below what was typed, for the person to read and to send; `filled` tells."""
         if not text or not self.writes_in:
-            self.filled = "Choose a saved reply first."
+            self.filled = _("Choose a saved reply first.")
             return
         name = self.add_prefix(self.writes_in)
         before = str(self.data.get(name) or "").rstrip()
         self._carry_on(self.writes_in, [f"{before}\n\n{text}" if before else text])
-        self.filled = "Filled in. Nothing is sent yet."
+        self.filled = _("Filled in. Nothing is sent yet.")
 
     @property
     def kept_files(self) -> list[Attachment]:
@@ -232,7 +243,7 @@ class WithFiles(forms.Form):
             )
         missing = len(asked) - len(kept) - len(infected)
         if missing and not self._already_sent(list(asked), missing):
-            self.add_error("files", "A file from before is no longer here. Add it again.")
+            self.add_error("files", _("A file from before is no longer here. Add it again."))
         if len(kept) > settings.MAX_FILES:
             self._too_many(len(kept), [left.filename for left in kept[settings.MAX_FILES :]])
         return kept[: settings.MAX_FILES]
@@ -264,14 +275,22 @@ class WithFiles(forms.Form):
         names = ", ".join(f"“{name}”" for name in left_out)
         self.add_error(
             "files",
-            f"Add at most {settings.MAX_FILES} files. You added {total}. Left out: {names}.",
+            ngettext(
+                "Add at most {most} file. You added {total}. Left out: {names}.",
+                "Add at most {most} files. You added {total}. Left out: {names}.",
+                settings.MAX_FILES,
+            ).format(most=settings.MAX_FILES, total=total, names=names),
         )
 
 
 def _naming(upload: UploadedFile, sentence: str) -> str:
     """The sentence with the file's name, where it has none: several may have been chosen."""
     name = evidence.safe_name(upload.name or "")
-    return sentence if "“" in sentence else f"“{name}” can’t be added. {sentence}"
+    return (
+        sentence
+        if "“" in sentence
+        else _("“{name}” can’t be added. {sentence}").format(name=name, sentence=sentence)
+    )
 
 
 def text_of(form: forms.Form, name: str) -> str:
@@ -295,7 +314,7 @@ class MessageForm(WithFiles):
         *,
         user: User,
         message_required: bool = True,
-        message_label: str = "Message",
+        message_label: str = "",
         message_hint: str = "",
         message_missing: str = "",
         **kwargs: Any,
@@ -303,7 +322,7 @@ class MessageForm(WithFiles):
         super().__init__(data, files, user=user, **kwargs)
         message = self.fields["message"]
         message.required = message.widget.is_required = message_required
-        message.label, message.help_text = message_label, message_hint
+        message.label, message.help_text = message_label or _("Message"), message_hint
         if message_missing:
             message.error_messages["required"] = message_missing
 

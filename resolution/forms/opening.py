@@ -6,6 +6,9 @@ from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from marketplace.models import User
 from payments.models import Payment
@@ -19,11 +22,11 @@ FULL, PART = "full", "part"
 Option = tuple[str, str, str]
 
 WHAT_IT_MEANS = {
-    Reason.NOT_RECEIVED: "You paid, but never got access or delivery.",
-    Reason.NOT_AS_DESCRIBED: "What you got differs from what the page said.",
-    Reason.UNACCEPTABLE: "It works, but the quality is far below what’s reasonable.",
-    Reason.CANCELED: "You had already canceled when this payment was taken.",
-    Reason.FRAUDULENT: "You didn’t make this payment, and nobody you know did.",
+    Reason.NOT_RECEIVED: _lazy("You paid, but never got access or delivery."),
+    Reason.NOT_AS_DESCRIBED: _lazy("What you got differs from what the page said."),
+    Reason.UNACCEPTABLE: _lazy("It works, but the quality is far below what’s reasonable."),
+    Reason.CANCELED: _lazy("You had already canceled when this payment was taken."),
+    Reason.FRAUDULENT: _lazy("You didn’t make this payment, and nobody you know did."),
 }
 
 
@@ -36,8 +39,13 @@ class DescriptionField(MessageField):
         super().validate(value)
         if len(value) < self.least:
             raise forms.ValidationError(
-                f"Describe what happened in at least {self.least} characters."
-                f" You’ve written {len(value)}.",
+                ngettext(
+                    "Describe what happened in at least {least} character. You’ve written "
+                    "{written}.",
+                    "Describe what happened in at least {least} characters. You’ve written "
+                    "{written}.",
+                    self.least,
+                ).format(least=self.least, written=len(value)),
                 code="min_length",
             )
 
@@ -51,28 +59,25 @@ class OpenCaseForm(WithFiles):
     """
 
     reason = forms.ChoiceField(
-        label="What went wrong?",
+        label=_lazy("What went wrong?"),
         choices=Reason.choices,
         widget=forms.RadioSelect,
-        error_messages={"required": "Choose what went wrong."},
+        error_messages={"required": _lazy("Choose what went wrong.")},
     )
     ask = forms.ChoiceField(
-        label="How much are you asking for?",
-        choices=[(FULL, "All of it"), (PART, "Part of it")],
+        label=_lazy("How much are you asking for?"),
+        choices=[(FULL, _lazy("All of it")), (PART, _lazy("Part of it"))],
         initial=FULL,
         widget=forms.RadioSelect,
-        error_messages={"required": "Choose how much you are asking for."},
+        error_messages={"required": _lazy("Choose how much you are asking for.")},
     )
     amount = forms.CharField(
-        label="Amount",
+        label=_lazy("Amount"),
         widget=forms.TextInput({"class": "input", "inputmode": "decimal", "autocomplete": "off"}),
     )
     description = DescriptionField(
-        label="What happened?",
+        label=_lazy("What happened?"),
         rows=7,
-        error_messages={
-            "required": f"Describe what happened in at least {MIN_DESCRIPTION} characters."
-        },
     )
     field_order = ("reason", "ask", "amount", "description", "files")
 
@@ -89,34 +94,48 @@ class OpenCaseForm(WithFiles):
         super().__init__(data, files, user=user, **kwargs)
         self.payment = payment
         cast("DescriptionField", self.fields["description"]).least = least
+        self.fields["description"].error_messages["required"] = ngettext(
+            "Describe what happened in at least {least} character.",
+            "Describe what happened in at least {least} characters.",
+            MIN_DESCRIPTION,
+        ).format(least=MIN_DESCRIPTION)
         amount = self.fields["amount"]
         amount.widget.is_required = False  # only when part of the payment is asked for
         for code in ("required", "null_characters_not_allowed"):
             amount.error_messages[code] = self._range()
         paid = format_money(payment.amount_minor, payment.currency)
         left = format_money(payment.refundable_minor, payment.currency)
-        rest = "" if left == paid else f" {left} of it can still be refunded."
-        self.fields[
-            "ask"
-        ].help_text = f"You paid {paid}.{rest} Ask for part of it if part of the product was fine."
-        self.fields["description"].help_text = (
-            "Say what you expected, what you got, and when you noticed."
-            f" {payment.company.name} reads this, and {settings.PLATFORM_NAME} does too"
-            " if it steps in."
-        )
+        if left == paid:
+            said = _("You paid {paid}. Ask for part of it if part of the product was fine.")
+        else:
+            said = _(
+                "You paid {paid}. {left} of it can still be refunded. Ask for part of it if part "
+                "of the product was fine."
+            )
+        self.fields["ask"].help_text = said.format(paid=paid, left=left)
+        self.fields["description"].help_text = _(
+            "Say what you expected, what you got, and when you noticed. {company} "
+            "reads this, and {platform} does too if it steps in."
+        ).format(company=payment.company.name, platform=settings.PLATFORM_NAME)
 
     @property
     def reason_options(self) -> list[Option]:
         """Value, title and explanation of each reason, for `rc/_choices.html`."""
-        return [(reason.value, str(reason.label), WHAT_IT_MEANS[reason]) for reason in Reason]
+        return [(reason.value, str(reason.label), str(WHAT_IT_MEANS[reason])) for reason in Reason]
 
     @property
     def ask_options(self) -> list[Option]:
         """Value, title and explanation of both ways to ask, for `rc/_choices.html`."""
         left = format_money(self.payment.refundable_minor, self.payment.currency)
         return [
-            (FULL, "All of it", f"{left} back to your {self.payment.way_back}"),
-            (PART, "Part of it", "You name the amount"),
+            (
+                FULL,
+                _("All of it"),
+                _("{left} back to your {way_back}").format(
+                    left=left, way_back=self.payment.way_back
+                ),
+            ),
+            (PART, _("Part of it"), _("You name the amount")),
         ]
 
     @property
@@ -155,7 +174,9 @@ class OpenCaseForm(WithFiles):
             format_money(self.payment.refundable_minor, currency),
         )
         if step == 10 ** exponent(currency):
-            return f"Enter an amount from {least} to {most}, without decimals."
-        if step > 1:
-            return f"Enter an amount from {least} to {most}, in steps of {least}."
-        return f"Enter an amount from {least} to {most}."
+            said = _("Enter an amount from {least} to {most}, without decimals.")
+        elif step > 1:
+            said = _("Enter an amount from {least} to {most}, in steps of {least}.")
+        else:
+            said = _("Enter an amount from {least} to {most}.")
+        return said.format(least=least, most=most)

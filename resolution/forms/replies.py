@@ -5,6 +5,8 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.models import Company
 from resolution import replies, rules
@@ -17,14 +19,16 @@ class ReplyForm(forms.Form):
     """A title to find it by, and the text. `version` is the reply's on the page it was changed."""
 
     title = forms.CharField(
-        label="Title",
+        label=_lazy("Title"),
         max_length=80,
-        help_text="What your team picks it by. Buyers never see it.",
-        error_messages={"required": "Give the reply a title."},
+        help_text=_lazy("What your team picks it by. Buyers never see it."),
+        error_messages={"required": _lazy("Give the reply a title.")},
         widget=forms.TextInput(attrs={"class": "input", "dir": "auto", "autocomplete": "off"}),
     )
     text = MessageField(
-        label="Text", rows=7, error_messages={"required": "Write what the buyer reads."}
+        label=_lazy("Text"),
+        rows=7,
+        error_messages={"required": _lazy("Write what the buyer reads.")},
     )
     version = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
 
@@ -32,7 +36,7 @@ class ReplyForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.company = company
         named = ", ".join(f"{{{{ {name} }}}}" for name in replies.VARIABLES)
-        self.fields["text"].help_text = f"You can use {named}."
+        self.fields["text"].help_text = _("You can use {named}.").format(named=named)
 
     @classmethod
     def initial_of(cls, reply: SavedReply) -> dict[str, Any]:
@@ -42,9 +46,9 @@ class ReplyForm(forms.Form):
     def clean_title(self) -> str:
         title: str = self.cleaned_data["title"]
         if any(unicodedata.category(letter) == "Cc" for letter in title):
-            raise ValidationError("Write the title on one line, without special characters.")
+            raise ValidationError(_("Write the title on one line, without special characters."))
         if not any(map(shows, title)):
-            raise ValidationError("Give the reply a title.")
+            raise ValidationError(_("Give the reply a title."))
         return title
 
     def clean_text(self) -> str:

@@ -7,16 +7,21 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.models import User
 from resolution.forms.messages import MessageField, WithFiles
 
 ANSWERS = (
-    ("accept", "Accept and refund"),
-    ("request_info", "Request more details"),
-    ("deny", "Deny the request"),
+    ("accept", _lazy("Accept and refund")),
+    ("request_info", _lazy("Request more details")),
+    ("deny", _lazy("Deny the request")),
 )
-MISSING = {"request_info": "Write what you need to know.", "deny": "Write why you deny it."}
+MISSING = {
+    "request_info": _lazy("Write what you need to know."),
+    "deny": _lazy("Write why you deny it."),
+}
 
 
 class RespondForm(WithFiles):
@@ -30,27 +35,33 @@ class RespondForm(WithFiles):
     """
 
     action = forms.ChoiceField(
-        label="Your response",
+        label=_lazy("Your response"),
         choices=ANSWERS,
         widget=forms.RadioSelect,
-        error_messages={"required": "Choose what to do: accept, request more details, or deny."},
+        error_messages={
+            "required": _lazy("Choose what to do: accept, request more details, or deny.")
+        },
     )
-    accept_message = MessageField(label="Message to the buyer", required=False, rows=3)
+    accept_message = MessageField(label=_lazy("Message to the buyer"), required=False, rows=3)
     ends_membership = forms.BooleanField(required=False)
     request_info_message = MessageField(
-        label="What do you need to know?",
+        label=_lazy("What do you need to know?"),
         required=False,
         needed=True,
         rows=3,
-        help_text="Ask for what you need to decide. The buyer gets a fresh clock to answer, "
-        "then it’s your turn again.",
+        help_text=_lazy(
+            "Ask for what you need to decide. The buyer gets a fresh clock to answer, "
+            "then it’s your turn again."
+        ),
     )
     deny_message = MessageField(
-        label="Why not?",
+        label=_lazy("Why not?"),
         required=False,
         needed=True,
         rows=3,
-        help_text="Answer what the buyer says went wrong. If they appeal, this is read first.",
+        help_text=_lazy(
+            "Answer what the buyer says went wrong. If they appeal, this is read first."
+        ),
     )
     field_order = (
         "action", "accept_message", "ends_membership", "request_info_message", "deny_message",
@@ -68,19 +79,21 @@ class RespondForm(WithFiles):
     ) -> None:
         super().__init__(data, files, user=user, **kwargs)
         box = self.fields["ends_membership"]
-        box.label, box.disabled = "End the membership too", not ends
+        box.label, box.disabled = _("End the membership too"), not ends
         if not ends:
             self.initial.pop("ends_membership", None)
-        box.help_text = f"Access to {ends} ends at once, and no further payment is taken for it."
+        box.help_text = _(
+            "Access to {ends} ends at once, and no further payment is taken for it."
+        ).format(ends=ends)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         action = cleaned.get("action")
         pressed = self.data.get("do", action)
         if action and not pressed:
-            raise ValidationError("To send it, press the button below your choice.")
+            raise ValidationError(_("To send it, press the button below your choice."))
         if action and pressed != action:
-            raise ValidationError("The button doesn’t match what you chose. Choose once more.")
+            raise ValidationError(_("The button doesn’t match what you chose. Choose once more."))
         field = f"{action}_message"
         if action in MISSING and field not in self.errors and not cleaned.get(field):
             self.add_error(field, MISSING[action])

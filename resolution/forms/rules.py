@@ -6,6 +6,9 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from marketplace.models import Company, Product
 from payments.gateways.units import smallest_step
@@ -14,6 +17,7 @@ from payments.money import exponent, parse_money
 from resolution import rules
 from resolution.forms.messages import MessageField, shows
 from resolution.models import Rule
+from resolution.templatetags.rc import and_list
 from resolution.terms import Reason
 
 MOST = 1_000_000  # whole units of the currency
@@ -29,13 +33,18 @@ def refuse_unknown_variables(message: str) -> None:
     """Raises ValidationError when something in braces is not a variable, or has lost its end."""
     unknown = list(dict.fromkeys(rules.unknown_variables(message)))
     if unknown:
-        named = " and ".join(f"{{{{ {name} }}}}" for name in unknown)
-        known = ", ".join(rules.VARIABLES)
-        stands = "is not a variable" if len(unknown) == 1 else "are not variables"
-        raise ValidationError(f"{named} {stands}. You can use {known}.")
+        named = and_list([f"{{{{ {name} }}}}" for name in unknown])
+        said = ngettext(
+            "{named} is not a variable. You can use {known}.",
+            "{named} are not variables. You can use {known}.",
+            len(unknown),
+        )
+        raise ValidationError(said.format(named=named, known=", ".join(rules.VARIABLES)))
     rest = rules.PLACEHOLDER.sub("", message)
     if "{{" in rest or "}}" in rest:
-        raise ValidationError("A variable begins with {{ and ends with }}. One has lost its end.")
+        raise ValidationError(
+            _("A variable begins with {{ and ends with }}. One has lost its end.")
+        )
 
 
 class RuleForm(forms.Form):
@@ -45,25 +54,25 @@ class RuleForm(forms.Form):
     """
 
     name = forms.CharField(
-        label="Name",
+        label=_lazy("Name"),
         max_length=80,
-        help_text="Only your team sees it.",
-        error_messages={"required": "Give the rule a name."},
+        help_text=_lazy("Only your team sees it."),
+        error_messages={"required": _lazy("Give the rule a name.")},
     )
     reasons = forms.MultipleChoiceField(
-        label="When a case has one of these reasons",
+        label=_lazy("When a case has one of these reasons"),
         choices=Reason.choices,
         widget=forms.CheckboxSelectMultiple,
         error_messages={
-            "required": "Choose at least one reason.",
-            "invalid_choice": "Choose from the reasons below.",
+            "required": _lazy("Choose at least one reason."),
+            "invalid_choice": _lazy("Choose from the reasons below."),
         },
     )
     maximum = forms.CharField(
-        label="and the buyer asks for up to",
+        label=_lazy("and the buyer asks for up to"),
         required=False,
         max_length=32,
-        help_text="Leave it empty for any amount.",
+        help_text=_lazy("Leave it empty for any amount."),
         widget=forms.TextInput(
             attrs={"class": "input", "inputmode": "decimal", "autocomplete": "off"}
         ),
@@ -72,14 +81,14 @@ class RuleForm(forms.Form):
     product = forms.ChoiceField(
         label="for",
         required=False,
-        error_messages={"invalid_choice": "Choose one of your own products."},
+        error_messages={"invalid_choice": _lazy("Choose one of your own products.")},
     )
     message = MessageField(
-        label="then refund it and send",
+        label=_lazy("then refund it and send"),
         rows=5,
-        error_messages={"required": "Write what the buyer reads."},
+        error_messages={"required": _lazy("Write what the buyer reads.")},
     )
-    enabled = forms.BooleanField(label="This rule is on", required=False, initial=True)
+    enabled = forms.BooleanField(label=_lazy("This rule is on"), required=False, initial=True)
     version = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, company: Company, products: Iterable[Product], **kwargs: Any):
@@ -94,11 +103,11 @@ class RuleForm(forms.Form):
         self._choices("currency").choices = [(code, code) for code in currencies]
         self._choices("currency").required = len(currencies) > 1
         self._choices("product").choices = [
-            ("", "Any product"),
+            ("", _("Any product")),
             *((product.public_id, product.name) for product in self.products.values()),
         ]
         named = ", ".join(f"{{{{ {name} }}}}" for name in rules.VARIABLES)
-        self.fields["message"].help_text = f"You can use {named}."
+        self.fields["message"].help_text = _("You can use {named}.").format(named=named)
 
     def _choices(self, name: str) -> forms.ChoiceField:
         field = self.fields[name]
@@ -126,9 +135,9 @@ class RuleForm(forms.Form):
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]
         if any(unicodedata.category(letter) == "Cc" for letter in name):
-            raise ValidationError("Write the name on one line, without special characters.")
+            raise ValidationError(_("Write the name on one line, without special characters."))
         if not any(map(shows, name)):
-            raise ValidationError("Give the rule a name.")
+            raise ValidationError(_("Give the rule a name."))
         return name
 
     def clean_message(self) -> str:
@@ -154,7 +163,9 @@ class RuleForm(forms.Form):
             if product and product.currency != currency:
                 self.add_error(
                     "currency",
-                    f"“{product.name}” is sold in {product.currency}, so the amount has to be too.",
+                    _("“{product}” is sold in {currency}, so the amount has to be too.").format(
+                        product=product.name, currency=product.currency
+                    ),
                 )
         values["currency"] = currency if values["maximum_minor"] is not None else ""
         return values

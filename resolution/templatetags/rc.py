@@ -6,7 +6,7 @@ partials in `templates/rc/`, each of which names its context in the comment at i
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -17,6 +17,8 @@ from typing import Any
 
 from babel import Locale
 from babel.dates import DateTimePattern, get_timezone_name, parse_pattern
+from babel.lists import format_list
+from babel.numbers import format_decimal, format_percent
 from django import template
 from django.conf import settings
 from django.templatetags.static import static
@@ -27,7 +29,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import wrap
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from marketplace import clock
 from marketplace.language import locale as present_locale
@@ -51,6 +53,8 @@ TONE_ICONS = {
 # The cells of a clock.
 GONE, TODAY, LEFT = '<i class="on"></i>', '<i class="now"></i>', "<i></i>"
 UNSEEN = SafeString('aria-hidden="true"')
+# Icons that point along the line: they are turned round where people read from the right.
+POINTING = frozenset({"left", "right", "chev", "reply", "logout"})
 FILE_ICONS = {"image": "image", "video": "video", "pdf": "file", "file": "file"}
 
 
@@ -67,7 +71,7 @@ def icon(name: str, css: str = "", label: str = "") -> SafeString:
     meaning = format_html('role="img" aria-label="{}"', label) if label else UNSEEN
     return format_html(
         '<svg class="{}" viewBox="0 0 20 20" {}><use href="{}#i-{}"></use></svg>',
-        f"icon {css}".rstrip(),
+        f"icon{' icon--points' if name in POINTING else ''} {css}".rstrip(),
         meaning,
         _sprite(),
         name,
@@ -244,7 +248,7 @@ def hour_name(hour: int) -> str:
     return shape.apply(time(hour), known.language).replace("\u202f", " ")
 
 
-def when_text(moment: datetime, style: str = "datetime") -> str:
+def when_text(moment: datetime, style: str = "datetime", *, in_a_sentence: bool = False) -> str:
     """A moment in the current time zone, in words:
 
     ========  ======================================================
@@ -256,6 +260,8 @@ def when_text(moment: datetime, style: str = "datetime") -> str:
     short     Tomorrow, 9:12 AM; otherwise Thu, July 16, 2:40 PM
     time      6:05 PM
     ========  ======================================================
+
+    `in_a_sentence` keeps the near days small in languages that do: tomorrow, 9:12 AM.
     """
     local = timezone.localtime(moment)
     if style == "time":
@@ -273,14 +279,22 @@ def when_text(moment: datetime, style: str = "datetime") -> str:
     if style == "date":
         return named
     if style == "short":
-        near = {-1: _("Yesterday"), 0: _("Today"), 1: _("Tomorrow")}.get(
-            (local.date() - today).days
-        )
+        near = _near(in_a_sentence).get((local.date() - today).days)
         day = near or known.together(known.weekday(local, "abbreviated"), named)
         return known.together(day, clock_time(local))
     if style == "datetime":
         return known.together(named, clock_time(local))
     raise ValueError(f"A date has no style called {style!r}.")
+
+
+def _near(in_a_sentence: bool) -> Mapping[int, str]:
+    if in_a_sentence:
+        return {
+            -1: pgettext("in a sentence", "yesterday"),
+            0: pgettext("in a sentence", "today"),
+            1: pgettext("in a sentence", "tomorrow"),
+        }
+    return {-1: _("Yesterday"), 0: _("Today"), 1: _("Tomorrow")}
 
 
 @register.simple_tag
@@ -346,6 +360,45 @@ def problems(form: Any) -> list[Mapping[str, str | Promise]]:
 def meter_cells(day: int, total: int = 7) -> list[bool]:
     """Which cells of an e-mail's clock are solid: the days that have begun."""
     return [cell <= day for cell in range(1, total + 1)]
+
+
+def decimal(number: float) -> str:
+    """2.5, or 2,5: with one decimal."""
+    return format_decimal(number, "#,##0.0", locale=present_locale())
+
+
+def per_cent(number: float, decimals: int = 0) -> str:
+    """13%, or 13 %: of a number of hundredths."""
+    share = Decimal(str(round(number, decimals))) / 100
+    return format_percent(share, locale=present_locale(), decimal_quantization=False)
+
+
+def whole(number: int) -> str:
+    """4,000, as the language groups its figures."""
+    return format_decimal(number, locale=present_locale())
+
+
+@register.filter
+def many(count: object) -> int:
+    """A count to choose the form of a word by: one known only as `99+` is as good as a hundred."""
+    return count if isinstance(count, int) else 100
+
+
+@register.filter
+def and_list(parts: Sequence[object]) -> str:
+    """$5.00, $7.00 and €2.00, as the language joins them."""
+    return format_list([str(part) for part in parts], locale=present_locale())
+
+
+def or_list_html(parts: Sequence[SafeString]) -> SafeString:
+    """Finished parts of a page, joined like the texts of `or_list`."""
+    return SafeString(format_list(list(parts), "or", locale=present_locale()))
+
+
+@register.filter
+def or_list(parts: Sequence[object]) -> str:
+    """$5.00, $7.00 or €2.00"""
+    return format_list([str(part) for part in parts], "or", locale=present_locale())
 
 
 @register.filter

@@ -9,8 +9,11 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -22,13 +25,14 @@ from resolution import words
 from resolution.forms.rules import RuleActForm, RuleForm
 from resolution.models import Rule
 from resolution.rules import RuleChanged
+from resolution.templatetags.rc import and_list, or_list_html
 from resolution.terms import Reason
 from resolution.views.desk import Office, no_company, signed_in
 
 STATISTICS_DAYS = 90
-DEFAULT_MESSAGE = (
-    "Hi {{ first_name }}, sorry about this. I’ve sent {{ amount }} back to your {{ method }}. "
-    "No need to reply."
+DEFAULT_MESSAGE = _lazy(
+    "Hi {{ first_name }}, sorry about this. I’ve sent {{ amount }} back to "
+    "your {{ method }}. No need to reply."
 )
 
 
@@ -50,10 +54,9 @@ class Rulebook(Office):
 
     @property
     def refusal(self) -> str:
-        return (
-            f"Only owners and admins of {self.company.name} can change its rules. "
-            f"Your role is {self.role}."
-        )
+        return _(
+            "Only owners and admins of {company} can change its rules. Your role is {role}."
+        ).format(company=self.company.name, role=self.role)
 
     def products(self) -> list[Product]:
         return list(self.company.products.order_by("name", "pk"))
@@ -125,30 +128,43 @@ def _show_rules(
 def _in_words(rule: Rule) -> SafeString:
     """When a rule applies, as a sentence with what was chosen marked in it."""
     if set(rule.reasons) >= set(Reason.values):
-        reasons = format_html("is <mark>{}</mark>", "any of them")
+        reasons = format_html("<mark>{}</mark>", _("any of them"))
     else:
-        short = [(words.SHORT_REASONS[Reason(name)].lower(),) for name in rule.reasons]
-        reasons = format_html("is {}", format_html_join(" or ", "<mark>{}</mark>", short))
-    up_to = "any amount"
+        short = [words.SHORT_REASONS[Reason(name)] for name in rule.reasons]
+        reasons = or_list_html([format_html("<mark>{}</mark>", name) for name in short])
     if rule.maximum_minor is not None:
-        up_to = f"up to {format_money(rule.maximum_minor, rule.currency)}"
-    product = format_html(" for <mark><bdi>{}</bdi></mark>", rule.product) if rule.product else ""
+        up_to = _("up to {amount}").format(amount=format_money(rule.maximum_minor, rule.currency))
+    else:
+        up_to = _("any amount")
+    if rule.product:
+        return format_html(
+            _(
+                "When the reason is {reasons} and the buyer asks for <mark>{up_to}</mark> for "
+                "<mark><bdi>{product}</bdi></mark>, refund it and send your message."
+            ),
+            reasons=reasons,
+            up_to=up_to,
+            product=rule.product,
+        )
     return format_html(
-        "When the reason {} and the buyer asks for <mark>{}</mark>{}, refund it and send your "
-        "message.",
-        reasons,
-        up_to,
-        product,
+        _(
+            "When the reason is {reasons} and the buyer asks for <mark>{up_to}</mark>, refund it "
+            "and send your message."
+        ),
+        reasons=reasons,
+        up_to=up_to,
     )
 
 
 def _refunds_in_words(rows: Sequence[tuple[str, int, int]]) -> str:
     """`9 refunds, $148.00 and €20.00`"""
     if not rows:
-        return "no refunds"
+        return _("no refunds")
     many = sum(row[1] for row in rows)
-    sums = " and ".join(format_money(total, currency) for currency, _, total in rows)
-    return f"{many} refund{'' if many == 1 else 's'}, {sums}"
+    sums = and_list([format_money(total, currency) for currency, _many, total in rows])
+    return ngettext("{refunds} refund, {sums}", "{refunds} refunds, {sums}", many).format(
+        refunds=many, sums=sums
+    )
 
 
 @login_required
@@ -200,7 +216,7 @@ def rule_edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _saved(request: HttpRequest, book: Rulebook, rule: Rule) -> HttpResponse:
-    messages.success(request, f"“{rule.name}” is saved.")
+    messages.success(request, _("“{rule}” is saved.").format(rule=rule.name))
     return redirect(f"{book.href('dash-rules')}#rule-{rule.pk}")
 
 
@@ -237,7 +253,7 @@ def _show_form(
         "book": book,
         "form": form,
         "rule": rule,
-        "title": f"Edit “{rule.name}”" if rule else "New rule",
+        "title": _("Edit “{rule}”").format(rule=rule.name) if rule else _("New rule"),
         "action": reverse("dash-rule", args=[rule.pk]) if rule else book.href("dash-rule-new"),
         "back_href": book.href("dash-rules"),
         "sign": currency_symbol(single) if single else "",
@@ -263,7 +279,9 @@ def rule_act(request: HttpRequest, pk: int, act: str) -> HttpResponse:
     try:
         said = RULE_ACTS[act](rule, form.cleaned_data["version"])
     except RuleChanged:
-        sentence = f"“{rule.name}” has changed meanwhile. Nothing was done. Here is how it is now."
+        sentence = _(
+            "“{rule}” has changed meanwhile. Nothing was done. Here is how it is now."
+        ).format(rule=rule.name)
         return _show_rules(request, book, late=sentence, status=409)
     if said:
         messages.success(request, said)
@@ -274,8 +292,8 @@ def rule_act(request: HttpRequest, pk: int, act: str) -> HttpResponse:
 def _switch(rule: Rule, version: int, *, on: bool) -> str:
     auto_respond.change(rule, version, enabled=on)
     if on:
-        return f"“{rule.name}” is on. It refunds matching cases from now on."
-    return f"“{rule.name}” is off. New cases wait for you instead."
+        return _("“{rule}” is on. It refunds matching cases from now on.").format(rule=rule.name)
+    return _("“{rule}” is off. New cases wait for you instead.").format(rule=rule.name)
 
 
 def _move(rule: Rule, *, up: bool) -> str:
@@ -285,7 +303,7 @@ def _move(rule: Rule, *, up: bool) -> str:
 
 def _delete(rule: Rule, version: int) -> str:
     auto_respond.remove(rule, version)
-    return f"“{rule.name}” is deleted. New cases wait for you instead."
+    return _("“{rule}” is deleted. New cases wait for you instead.").format(rule=rule.name)
 
 
 RULE_ACTS: Mapping[str, Callable[[Rule, int], str]] = {

@@ -19,6 +19,9 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from marketplace import clock
 from marketplace.models import Membership, User
@@ -47,14 +50,14 @@ NO_VERSION = (
     -1
 )  # of a form that does not say which state of the case it was made for: no case's own
 SENT = {
-    "accept": "Accepted. The refund is on its way.",
-    "deny": "Denied. The buyer has been told.",
-    "request_info": "Sent. The buyer has been asked for details.",
-    "reply": "Your answer is sent.",
-    "comment": "Your message is sent.",
-    "appeal": "Your appeal is sent. Somebody is going to look at the whole case.",
-    "withdraw": "The case is withdrawn and closed.",
-    "accept_decision": "You accepted the decision.",
+    "accept": _lazy("Accepted. The refund is on its way."),
+    "deny": _lazy("Denied. The buyer has been told."),
+    "request_info": _lazy("Sent. The buyer has been asked for details."),
+    "reply": _lazy("Your answer is sent."),
+    "comment": _lazy("Your message is sent."),
+    "appeal": _lazy("Your appeal is sent. Somebody is going to look at the whole case."),
+    "withdraw": _lazy("The case is withdrawn and closed."),
+    "accept_decision": _lazy("You accepted the decision."),
 }
 
 
@@ -185,13 +188,21 @@ def _earlier(surface: Surface, case: Case, part: timeline.Part) -> dict[str, str
     if not (part.left_out and part.since and part.until):
         return None
     first, last = when_text(part.since, "date"), when_text(part.until, "date")
-    dates = first if first == last else f"{first} to {last}"
-    many = f"{part.left_out} earlier entr{'y' if part.left_out == 1 else 'ies'}"
-    if part.left_out > timeline.PAGE:
-        many = f"{timeline.PAGE} of {many}"
+    dates = first if first == last else _("{first} to {last}").format(first=first, last=last)
+    left = part.left_out
+    if left > timeline.PAGE:
+        label = ngettext(
+            "Show {shown} of {left} earlier entry, {dates}",
+            "Show {shown} of {left} earlier entries, {dates}",
+            left,
+        )
+    else:
+        label = ngettext(
+            "Show {left} earlier entry, {dates}", "Show {left} earlier entries, {dates}", left
+        )
     edge = part.events[0].public_id
     return {
-        "label": f"Show {many}, {dates}",
+        "label": label.format(shown=timeline.PAGE, left=left, dates=dates),
         "href": f"{surface.href(case)}?{urlencode({'before': edge})}",
         "edge": edge,
     }
@@ -327,24 +338,31 @@ def confirm(
 def _confirmation(case: Case, party: str, name: str) -> tuple[str, str, str]:
     if name == "withdraw":
         return (
-            "Withdraw this case?",
-            f"The case closes for good, without a refund. {case.company.name} is told. "
-            "You can’t open another case for this payment.",
-            "Withdraw and close the case",
+            _("Withdraw this case?"),
+            _(
+                "The case closes for good, without a refund. {company} is told. You can’t "
+                "open another case for this payment."
+            ).format(company=case.company.name),
+            _("Withdraw and close the case"),
         )
     if case.decided_by == CREATOR:
         return (
-            "Close the case without a refund?",
-            "You give up your appeal, and the case closes for good. "
-            "You can’t open another case for this payment.",
-            "Close without a refund",
+            _("Close the case without a refund?"),
+            _(
+                "You give up your appeal, and the case closes for good. You can’t open "
+                "another case for this payment."
+            ),
+            _("Close without a refund"),
         )
     result = words.remedy_sentence(case, party)
     return (
-        "Accept the decision?",
-        f"{result}. You give up your appeal. When nobody is left who could appeal, the decision "
-        "is carried out at once.",
-        "Accept the decision",
+        _("Accept the decision?"),
+        f"{result}. "
+        + _(
+            "You give up your appeal. When nobody is left who could appeal, the decision is "
+            "carried out at once."
+        ),
+        _("Accept the decision"),
     )
 
 
@@ -393,7 +411,7 @@ class _Forms:
     def _about_draft(self, name: str, form: WithFiles) -> dict[str, str]:
         """Where the form's draft is kept, and of when it is, where the form shows it."""
         at = None if form.is_bound else parse_datetime(self._draft_of(name).get("at", ""))
-        note = f"From {when_text(at)}. Not sent yet." if at else ""
+        note = _("From {date}. Not sent yet.").format(date=when_text(at)) if at else ""
         return {"draft_href": self.surface.draft_href(self.case, name), "draft_note": note}
 
     def _saved_replies(self, form: WithFiles) -> dict[str, Any]:
@@ -435,20 +453,24 @@ class _Forms:
     def _labels(self, name: str) -> tuple[str, str]:
         case = self.case
         if name == "reply":
-            return "Your answer", ""
+            return _("Your answer"), ""
         if name == "comment":
-            note = "Both sides see it. It doesn’t answer a question or move a date."
-            return "Add a message", note
+            note = _("Both sides see it. It doesn’t answer a question or move a date.")
+            return _("Add a message"), note
         if case.state == State.DECIDED and case.decided_by == CREATOR:
             return (
-                f"Appeal to {words.platform()}",
-                f"What did {case.company.name} leave out or get wrong? {words.platform()} already "
-                "has everything above, so you don’t need to repeat it.",
+                _("Appeal to {platform}").format(platform=words.platform()),
+                _(
+                    "What did {company} leave out or get wrong? {platform} already has "
+                    "everything above, so you don’t need to repeat it."
+                ).format(company=case.company.name, platform=words.platform()),
             )
         return (
-            "Appeal this decision",
-            "Someone who wasn’t involved before looks at the whole case again. Tell them what the "
-            "decision missed or got wrong. Their answer is final.",
+            _("Appeal this decision"),
+            _(
+                "Someone who wasn’t involved before looks at the whole case again. Tell "
+                "them what the decision missed or got wrong. Their answer is final."
+            ),
         )
 
     def _composer(self, name: str, button: str, **more: Any) -> dict[str, Any]:
@@ -472,18 +494,20 @@ class _Forms:
     def main_composer(self) -> dict[str, Any] | None:
         """The one thing that the reader is asked for: an answer or an appeal."""
         if "reply" in self.steps:
-            return self._composer("reply", "Send answer")
+            return self._composer("reply", _("Send answer"))
         if "appeal" in self.steps:
-            more: dict[str, Any] = {"foot": f"Open until {words.until(self.case)}"}
+            more: dict[str, Any] = {
+                "foot": _("Open until {date}").format(date=words.until(self.case))
+            }
             if "accept_decision" in self.steps:
                 denied = self.case.decided_by == CREATOR
-                label = "Close the case without a refund" if denied else "Accept the decision"
+                label = _("Close the case without a refund") if denied else _("Accept the decision")
                 more["secondary"] = [("accept_decision", label)]
-            return self._composer("appeal", "Send appeal", **more)
+            return self._composer("appeal", _("Send appeal"), **more)
         return None
 
     def comment(self) -> dict[str, Any] | None:
-        return self._composer("comment", "Send message") if "comment" in self.steps else None
+        return self._composer("comment", _("Send message")) if "comment" in self.steps else None
 
     def confirm_href(self, name: str) -> str:
         return self.surface.act_href(self.case, name) if STEPS[name] in self.steps else ""
@@ -493,11 +517,21 @@ class _Forms:
         case = self.case
         first = case.buyer.first_name
         asks_left = settings.MAX_INFO_REQUESTS - case.info_requests
-        left = f"{asks_left} of {settings.MAX_INFO_REQUESTS} questions left"
+        left = ngettext(
+            "The days move to {name}; {left} of {all} question left",
+            "The days move to {name}; {left} of {all} questions left",
+            settings.MAX_INFO_REQUESTS,
+        ).format(name=first, left=asks_left, all=settings.MAX_INFO_REQUESTS)
         every = [
-            ("accept", "Accept and refund", "Closes the case"),
-            ("request_info", "Request more details", f"The days move to {first}; {left}"),
-            ("deny", "Deny the request", f"{first} can appeal to {words.platform()}"),
+            ("accept", _("Accept and refund"), _("Closes the case")),
+            ("request_info", _("Request more details"), left),
+            (
+                "deny",
+                _("Deny the request"),
+                _("{first} can appeal to {platform}").format(
+                    first=first, platform=words.platform()
+                ),
+            ),
         ]
         options = [option for option in every if option[0] in self.steps]
         if not options or self.reader != CREATOR:
@@ -511,12 +545,17 @@ class _Forms:
             "action": self.surface.act_href(case, "respond"),
             "form": form,
             "options": options,
-            "accept_note_lead": f"{amount} leaves your balance",
-            "accept_note": f"and goes back to {first}’s {case.payment.way_back}. You can’t undo a "
-            "refund.",
-            "keeps_note": f"{first} keeps access to {self._ends()}." if self._ends() else "",
-            "ends_note": f"{first}’s membership ends at once.",
-            "accept_button": f"Refund {amount} and close",
+            "accept_note_lead": _(
+                "{amount} leaves your balance and goes back to {first}’s {way_back}."
+            ).format(amount=amount, first=first, way_back=case.payment.way_back),
+            "accept_note": _("You can’t undo a refund."),
+            "keeps_note": _("{first} keeps access to {ends}.").format(
+                first=first, ends=self._ends()
+            )
+            if self._ends()
+            else "",
+            "ends_note": _("{first}’s membership ends at once.").format(first=first),
+            "accept_button": _("Refund {amount} and close").format(amount=amount),
             **self._saved_replies(form),
             **about_files(form),
             **self._about_draft("respond", form),
@@ -530,8 +569,15 @@ class _Forms:
             return ""
         currency = self.case.currency
         limit = limit_in(currency, settings.SUPPORT_ACCEPT_LIMIT)
-        can = f"up to {format_money(limit, currency)}" if limit else f"nothing in {currency}"
-        return f"Support can refund {can}. Ask an owner or an admin to accept this one."
+        if not limit:
+            return _(
+                "Support can’t refund anything in {currency}. Ask an owner or an admin to "
+                "accept this one."
+            ).format(currency=currency)
+        can = format_money(limit, currency)
+        return _(
+            "Support can refund up to {can}. Ask an owner or an admin to accept this one."
+        ).format(can=can)
 
 
 def about_files(form: WithFiles) -> dict[str, Any]:
@@ -542,7 +588,7 @@ def about_files(form: WithFiles) -> dict[str, Any]:
         "files": [
             replace(
                 timeline.file_row(file),
-                note="uploaded",
+                note=_("uploaded"),
                 href="",
                 thumb=timeline.thumb(file.public_id, file.kind, file.size),
                 upload=file.public_id,
@@ -551,12 +597,18 @@ def about_files(form: WithFiles) -> dict[str, Any]:
             )
             for file in kept
         ],
-        "left": f"{left} of {settings.MAX_FILES} left" if kept else f"Up to {settings.MAX_FILES}",
+        "left": _left_to_add(left)
+        if kept
+        else _("Up to {MAX_FILES}").format(MAX_FILES=settings.MAX_FILES),
         "max_bytes": settings.MAX_FILE_BYTES,
         "max_files": left,
         "accept": ACCEPT,
         "upload_href": f"{reverse('uploads')}?{urlencode({'for': _name_of(form)})}",
     }
+
+
+def _left_to_add(left: int) -> str:
+    return _("{left} of {MAX_FILES} left").format(left=left, MAX_FILES=settings.MAX_FILES)
 
 
 def _name_of(form: WithFiles) -> str:

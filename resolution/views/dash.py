@@ -18,6 +18,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -205,9 +208,23 @@ def case_list_csv(request: HttpRequest) -> HttpResponseBase:
 
 
 HEADINGS = (
-    "Case", "Company", "Buyer", "E-mail", "Product", "Payment", "Reason", "Currency", "Asked for",
-    "Paid by the buyer", "Status", "Waiting for", "Next date", "Opened", "Closed", "You paid",
-)  # fmt: skip
+    _lazy("Case"),
+    _lazy("Company"),
+    _lazy("Buyer"),
+    _lazy("E-mail"),
+    _lazy("Product"),
+    _lazy("Payment"),
+    _lazy("Reason"),
+    _lazy("Currency"),
+    _lazy("Asked for"),
+    _lazy("Paid by the buyer"),
+    _lazy("Status"),
+    _lazy("Waiting for"),
+    _lazy("Next date"),
+    _lazy("Opened"),
+    _lazy("Closed"),
+    _lazy("You paid"),
+)
 
 
 def _cells(case: Case, zone: tzinfo) -> list[object]:
@@ -220,12 +237,23 @@ def _cells(case: Case, zone: tzinfo) -> list[object]:
         return at.astimezone(zone).isoformat(" ", "minutes") if at else ""
 
     return [
-        case.public_id, case.company.name, case.buyer.name, case.buyer.email, case.product.name,
-        case.payment.public_id, case.get_reason_display(), case.currency,
-        amount(case.asked_minor), amount(case.payment.amount_minor),
-        words.pill(case, Party.CREATOR).label, Party(case.waiting_on).label, moment(case.due_at),
-        moment(case.opened_at), moment(case.closed_at), amount(_paid_minor(case)),
-    ]  # fmt: skip
+        case.public_id,
+        case.company.name,
+        case.buyer.name,
+        case.buyer.email,
+        case.product.name,
+        case.payment.public_id,
+        case.get_reason_display(),
+        case.currency,
+        amount(case.asked_minor),
+        amount(case.payment.amount_minor),
+        words.pill(case, Party.CREATOR).label,
+        Party(case.waiting_on).label,
+        moment(case.due_at),
+        moment(case.opened_at),
+        moment(case.closed_at),
+        amount(_paid_minor(case)),
+    ]
 
 
 def _narrowed(cases: CaseQuerySet, form: CaseFilter) -> CaseQuerySet:
@@ -292,18 +320,19 @@ def _headline(desk: Desk, tab: Tab, now: datetime) -> dict[str, str] | None:
     many, due = desk.count(tab), desk.first_due
     if not many or due is None:
         return None
-    told = f"More than {SHOWN}" if many > SHOWN else str(many)
-    need = "1 case needs your reply." if many == 1 else f"{told} cases need your reply."
-    which = "It" if many == 1 else "The first"
-    said = f"{which} is due {_in_a_sentence(due)}." if due > now else f"{which} is due now."
+    if many > SHOWN:
+        need = _("More than {shown} cases need your reply.").format(shown=SHOWN)
+    else:
+        need = ngettext(
+            "{cases} case needs your reply.", "{cases} cases need your reply.", many
+        ).format(cases=many)
+    if due <= now:
+        said = ngettext("It is due now.", "The first is due now.", many)
+    else:
+        said = ngettext("It is due {date}.", "The first is due {date}.", many).format(
+            date=when_text(due, "short", in_a_sentence=True)
+        )
     return {"lead": need, "text": said}
-
-
-def _in_a_sentence(moment: datetime) -> str:
-    """`tomorrow, 9:12 AM`, `Thu, July 16, 2:40 PM`"""
-    said = when_text(moment, "short")
-    near = ("Today", "Tomorrow", "Yesterday")
-    return said[:1].lower() + said[1:] if said.startswith(near) else said
 
 
 def _row(case: Case, tab: Tab, now: datetime, *, with_company: bool) -> dict[str, Any]:
@@ -320,7 +349,7 @@ def _row(case: Case, tab: Tab, now: datetime, *, with_company: bool) -> dict[str
         "company": case.company.name if with_company else "",
         "asked": format_money(case.asked_minor, case.currency),
         "of": format_money(case.payment.amount_minor, case.currency) if part else "",
-        "reason": words.SHORT_REASONS[Reason(case.reason)],
+        "reason": str(words.SHORT_REASONS[Reason(case.reason)]),
         "pill": words.pill(case, Party.CREATOR),
         "paid": format_money(_paid_minor(case), case.currency),
         "closed": when_text(case.closed_at, "date") if case.closed_at else "",
@@ -344,7 +373,7 @@ def _due(case: Case, now: datetime) -> str:
 def _left(case: Case, running: words.Ticking | None) -> str:
     """How much time is left of it; a target of the staff's is a date and no more."""
     if case.frozen_at:
-        return "Paused"
+        return _("Paused")
     if running is None or case.waiting_on in (Party.STAFF, Party.SYSTEM):
         return ""
     return running.left
@@ -357,26 +386,26 @@ def _paid_minor(case: Case) -> int:
 
 
 LAST_UPDATES = {
-    ("open_case", Party.BUYER): "Opened",
-    ("notify_creator", Party.SYSTEM): "Opened",
-    ("request_info", Party.CREATOR): "You asked for details",
-    ("reply", Party.BUYER): "Answered",
-    ("reply", Party.CREATOR): "You answered",
-    ("comment", Party.BUYER): "Added a message",
-    ("comment", Party.CREATOR): "You added a message",
-    ("accept", Party.CREATOR): "You accepted",
-    ("deny", Party.CREATOR): "You denied",
-    ("appeal", Party.BUYER): "Appealed",
-    ("appeal", Party.CREATOR): "You appealed",
-    ("accept_decision", Party.BUYER): "Accepted the decision",
-    ("accept_decision", Party.CREATOR): "You accepted the decision",
-    ("withdraw", Party.BUYER): "Withdrew",
-    ("auto_refund", Party.SYSTEM): "Auto-refunded",
-    ("escalate", Party.SYSTEM): "Went to review",
-    ("refund_sent", Party.SYSTEM): "Refund sent",
-    ("refund_arrived", Party.SYSTEM): "Refund arrived",
-    ("refund_failed", Party.SYSTEM): "Refund failed",
-    ("close", Party.SYSTEM): "Closed",
+    ("open_case", Party.BUYER): _lazy("Opened"),
+    ("notify_creator", Party.SYSTEM): _lazy("Opened"),
+    ("request_info", Party.CREATOR): _lazy("You asked for details"),
+    ("reply", Party.BUYER): _lazy("Answered"),
+    ("reply", Party.CREATOR): _lazy("You answered"),
+    ("comment", Party.BUYER): _lazy("Added a message"),
+    ("comment", Party.CREATOR): _lazy("You added a message"),
+    ("accept", Party.CREATOR): _lazy("You accepted"),
+    ("deny", Party.CREATOR): _lazy("You denied"),
+    ("appeal", Party.BUYER): _lazy("Appealed"),
+    ("appeal", Party.CREATOR): _lazy("You appealed"),
+    ("accept_decision", Party.BUYER): _lazy("Accepted the decision"),
+    ("accept_decision", Party.CREATOR): _lazy("You accepted the decision"),
+    ("withdraw", Party.BUYER): _lazy("Withdrew"),
+    ("auto_refund", Party.SYSTEM): _lazy("Auto-refunded"),
+    ("escalate", Party.SYSTEM): _lazy("Went to review"),
+    ("refund_sent", Party.SYSTEM): _lazy("Refund sent"),
+    ("refund_arrived", Party.SYSTEM): _lazy("Refund arrived"),
+    ("refund_failed", Party.SYSTEM): _lazy("Refund failed"),
+    ("close", Party.SYSTEM): _lazy("Closed"),
 }
 
 
@@ -387,30 +416,36 @@ def _last_update(case: Case, now: datetime) -> str:
         return ""
     at = datetime.fromisoformat(last["at"])
     if last["party"] == Party.STAFF:
-        did = f"{words.platform()} wrote"
+        did = _("{platform} wrote").format(platform=words.platform())
     else:
-        did = LAST_UPDATES.get((last["step"], Party(last["party"])), "Updated")
-    return f"{did}, {_ago(at, now)}"
+        did = str(LAST_UPDATES.get((last["step"], Party(last["party"])), _("Updated")))
+    return _("{done}, {ago}").format(done=did, ago=_ago(at, now))
 
 
 def _ago(moment: datetime, now: datetime) -> str:
     gone = now - moment
     if gone >= timedelta(days=7):
         return when_text(moment, "date")
-    for name, seconds in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        many = int(gone.total_seconds() // seconds)
-        if many:
-            return f"{many} {name}{'' if many == 1 else 's'} ago"
-    return "just now"
+    minutes = int(gone.total_seconds() // 60)
+    hours, days = minutes // 60, minutes // 1440
+    if days:
+        return ngettext("{days} day ago", "{days} days ago", days).format(days=days)
+    if hours:
+        return ngettext("{hours} hour ago", "{hours} hours ago", hours).format(hours=hours)
+    if minutes:
+        return ngettext("{minutes} minute ago", "{minutes} minutes ago", minutes).format(
+            minutes=minutes
+        )
+    return _("just now")
 
 
 def _empty(desk: Desk, tab: Tab, form: CaseFilter) -> dict[str, str]:
     if form.narrows:
         return {
             "icon": "search",
-            "title": "No cases match",
-            "text": "Try another name, or look in the other lists.",
-            "cta_label": "Show all of this list",
+            "title": _("No cases match"),
+            "text": _("Try another name, or look in the other lists."),
+            "cta_label": _("Show all of this list"),
             "cta_href": href("dash-cases", desk.query() | {"view": tab.name}),
         }
     title, text = tab.nothing
@@ -483,13 +518,13 @@ def _only(actor: Actor, case: Case) -> dict[str, str]:
         return {}
     if actor.role == TeamMember.Role.VIEWER:
         return {
-            "limit_lead": "You can read this case, but not answer it.",
-            "limit": "Your role is viewer. Owners, admins and support can answer.",
+            "limit_lead": _("You can read this case, but not answer it."),
+            "limit": _("Your role is viewer. Owners, admins and support can answer."),
         }
     if not runs_the_company(case, actor) and Party.CREATOR in case.who_could_appeal():
         return {
-            "limit_lead": "You can’t appeal this decision.",
-            "limit": "Owners and admins can appeal or accept it.",
+            "limit_lead": _("You can’t appeal this decision."),
+            "limit": _("Owners and admins can appeal or accept it."),
         }
     return {}
 

@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 
 from marketplace.models import Company, TeamMember, User
 from notifications import inbox
@@ -63,66 +64,72 @@ def tabs() -> list[Tab]:
     return [
         Tab(
             "needs-reply",
-            "Needs your reply",
+            _("Needs your reply"),
             Q(waiting_on=Party.CREATOR, state__in=[State.AWAITING_CREATOR, *IN_REVIEW]),
-            "Cases that need your reply",
-            "Reply due",
+            _("Cases that need your reply"),
+            _("Reply due"),
             "reason",
             usual,
             (
-                "Nothing needs your reply",
-                "New cases show up here, the one that is due soonest first.",
+                _("Nothing needs your reply"),
+                _("New cases show up here, the one that is due soonest first."),
             ),
         ),
         Tab(
             "buyer",
-            "With buyer",
+            _("With buyer"),
             Q(state=State.MORE_INFO) | reviewed & Q(waiting_on=Party.BUYER),
-            "Cases that wait for the buyer",
-            "Answer due",
+            _("Cases that wait for the buyer"),
+            _("Answer due"),
             "reason",
             usual,
-            ("No case waits for a buyer", "When you ask for details, the case waits here."),
+            (_("No case waits for a buyer"), _("When you ask for details, the case waits here.")),
         ),
         Tab(
             "whop",
-            f"With {them}",
+            _("With {them}").format(them=them),
             Q(state=State.OPEN) | reviewed & Q(waiting_on=Party.STAFF),
-            f"Cases that {them} looks at",
-            "Target",
+            _("Cases that {them} looks at").format(them=them),
+            _("Target"),
             "state",
             usual,
-            (f"No case is with {them}", "Cases that nobody answers in time are reviewed there."),
+            (
+                _("No case is with {them}").format(them=them),
+                _("Cases that nobody answers in time are reviewed there."),
+            ),
         ),
         Tab(
             "decided",
-            "Decided",
+            _("Decided"),
             Q(state=State.DECIDED),
-            "Decided cases that are not closed yet",
-            "Open until",
+            _("Decided cases that are not closed yet"),
+            _("Open until"),
             "state",
             usual,
-            ("No case is waiting to close", "Decided cases stay here until nobody can appeal."),
+            (
+                _("No case is waiting to close"),
+                _("Decided cases stay here until nobody can appeal."),
+            ),
         ),
         Tab(
             "closed",
-            "Closed",
+            _("Closed"),
             Q(state=State.CLOSED),
-            "Closed cases",
-            "Closed",
+            _("Closed cases"),
+            _("Closed"),
             "result",
             ("newest", "amount"),
-            ("No case has been closed yet", "Cases that are over stay readable here."),
+            (_("No case has been closed yet"), _("Cases that are over stay readable here.")),
         ),
         Tab(
             "all",
-            "All",
+            _("All"),
             Q(),
-            "All cases",
-            "Next date",
+            _("All cases"),
+            _("Next date"),
             "state",
             ("newest", "due", "amount"),
-            ("No cases yet", "When a buyer opens a case, it shows up here."),
+            (_("No cases yet"), _("When a buyer opens a case, it shows up here.")),
         ),
     ]
 
@@ -273,12 +280,16 @@ class Desk:
             for company in self.companies
         ]
         if page == "dash-cases" and self.several:
-            every = {"name": "All companies", "href": reverse(page), "current": self.chosen is None}
+            every = {
+                "name": _("All companies"),
+                "href": reverse(page),
+                "current": self.chosen is None,
+            }
             companies.insert(0, every)
         return {
             "tab": tab,
             "cases_turn_count": self.counted(tabs()[0]),
-            "company": self.chosen or {"name": "All companies"},
+            "company": self.chosen or {"name": _("All companies")},
             "companies": companies if self.several else [],
             "cases_href": href("dash-cases", self.query()),
             "rules_href": href("dash-rules", self.query()),

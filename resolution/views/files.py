@@ -10,6 +10,8 @@ import re
 from django.contrib.auth.decorators import login_required
 from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
@@ -96,11 +98,13 @@ def upload(request: HttpRequest) -> HttpResponseBase:
         "field": form["files"],
         "kept": drop["files"],
         "tall": tall,
-        "drop_label": "Choose files" if tall else "",
+        "drop_label": _("Choose files") if tall else "",
     }
     response = render(request, "rc/_drop.html", context, status=422 if form.errors else 200)
-    text = f"{many} file{'' if many == 1 else 's'} added. Not sent yet."
-    return trigger_client_event(response, "said", {"text": text if many else "No files added."})
+    text = ngettext(
+        "{files} file added. Not sent yet.", "{files} files added. Not sent yet.", many
+    ).format(files=many)
+    return trigger_client_event(response, "said", {"text": text if many else _("No files added.")})
 
 
 def _find(user: User, public_id: str) -> tuple[Attachment, bool]:

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, Exists, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from marketplace import clock
@@ -135,7 +138,9 @@ def _turn_in_list(case: Case) -> words.Turn:
         icon=full.icon,
         title=full.title,
         title_href=href,
-        body=f"You asked for {words.asked(case)} back for {case.product.name}.",
+        body=_("You asked for {asked} back for {product}.").format(
+            asked=words.asked(case), product=case.product.name
+        ),
         clock_left=full.clock_left,
         clock_right=full.clock_right,
         day=full.day,
@@ -148,7 +153,7 @@ def _turn_in_list(case: Case) -> words.Turn:
 def _case_row(case: Case) -> dict[str, Any]:
     note = words.turn(case, Party.BUYER).title
     if case.state == State.CLOSED and case.closed_at:
-        note = f"Closed on {when_text(case.closed_at, 'date')}"
+        note = _("Closed on {date}").format(date=when_text(case.closed_at, "date"))
     return {
         "href": HUB.href(case),
         "product": case.product.name,
@@ -199,7 +204,7 @@ def _payment_rows(payments: Sequence[Payment], user: User) -> list[PaymentRow]:
         case = by_payment.get(payment.pk)
         if case:
             pill = words.pill(case, Party.BUYER)
-            told = f"Case {'closed' if case.state == State.CLOSED else 'open'}."
+            told = _("Case closed.") if case.state == State.CLOSED else _("Case open.")
             rows.append(PaymentRow(payment, case, told, False, "log", pill))
             continue
         reason = eligibility.why_not(payment, user, now=now, has_case=False)
@@ -208,13 +213,14 @@ def _payment_rows(payments: Sequence[Payment], user: User) -> list[PaymentRow]:
             rows.append(PaymentRow(payment, None, reason.sentence, False, icon))
             continue
         until = eligibility.filing_ends_at(payment)
-        told = (
-            f"You can open a case until {when_text(until, 'weekday')} "
-            f"({words.time_left(until - now)})."
-        )
+        day, left = when_text(until, "weekday"), words.time_left(until - now)
         if payment.refundable_minor < payment.amount_minor:
             rest = format_money(payment.refundable_minor, payment.currency)
-            told = f"Partly refunded. {told[:-1]} for the other {rest}."
+            told = _(
+                "Partly refunded. You can open a case until {day} ({left}) for the other {rest}."
+            ).format(day=day, left=left, rest=rest)
+        else:
+            told = _("You can open a case until {day} ({left}).").format(day=day, left=left)
         rows.append(PaymentRow(payment, None, told, True, "checkc"))
     return rows
 
@@ -299,26 +305,36 @@ def _opening_page(
     """The form; `at` is when the draft was kept that it shows."""
     until = eligibility.filing_ends_at(payment)
     paid = format_money(payment.amount_minor, payment.currency)
+    days = settings.RESPONSE_DAYS
+    within = ngettext("Within {days} day", "Within {days} days", days)
     context = {
         "payment": payment,
         "form": form,
         "drop": case_page.about_files(form),
         "draft_href": reverse("hub-open-draft", args=[payment.public_id]),
-        "draft_note": f"From {when_text(at)}. Not sent yet." if at else "",
+        "draft_note": _("From {date}. Not sent yet.").format(date=when_text(at)) if at else "",
         "facts": [
-            ("Paid", paid, _already_back(payment)),
-            ("Date", when_text(payment.paid_at, "day"), ""),
-            ("Method", payment.way_back, ""),
+            (_("Paid"), paid, _already_back(payment)),
+            (_("Date"), when_text(payment.paid_at, "day"), ""),
+            (_("Method"), payment.way_back, ""),
             (
-                "Case window",
-                f"Until {when_text(until, 'date')}",
+                _("Case window"),
+                _("Until {date}").format(date=when_text(until, "date")),
                 words.time_left(until - clock.now()),
             ),
         ],
         "how": [
-            ("Right away", f"{payment.company.name} gets it by e-mail."),
-            ("Within 7 days", "They refund you, deny it, or ask for details."),
-            ("No reply by then?", f"{words.platform()} takes over. You don’t need to do anything."),
+            (
+                _("Right away"),
+                _("{company} gets it by e-mail.").format(company=payment.company.name),
+            ),
+            (within.format(days=days), _("They refund you, deny it, or ask for details.")),
+            (
+                _("No reply by then?"),
+                _("{platform} takes over. You don’t need to do anything.").format(
+                    platform=words.platform()
+                ),
+            ),
         ],
         "nav": menu(request, "memberships"),
     }
@@ -327,7 +343,11 @@ def _opening_page(
 
 def _already_back(payment: Payment) -> str:
     gone = payment.amount_minor - payment.refundable_minor
-    return f"{format_money(gone, payment.currency)} already given back" if gone else ""
+    return (
+        _("{amount} already given back").format(amount=format_money(gone, payment.currency))
+        if gone
+        else ""
+    )
 
 
 def _not_eligible(
@@ -433,7 +453,7 @@ def credits(request: HttpRequest) -> HttpResponse:
         "pager": {
             "newer_href": here if last else "",
             "older_href": older,
-            "text": "" if older or not last else "That’s all of them.",
+            "text": "" if older or not last else _("That’s all of them."),
         },
         "nav": menu(request, "credits"),
     }

@@ -11,6 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -20,7 +22,14 @@ from payments.money import format_money, to_decimal
 from resolution import words
 from resolution.forms.insights import PRESETS, PeriodForm
 from resolution.insights import Amount, Group, Insights, endings, insights_of, per_hundred, share
-from resolution.templatetags.rc import day_name, short_day_name
+from resolution.templatetags.rc import (
+    and_list,
+    day_name,
+    decimal,
+    per_cent,
+    short_day_name,
+    whole,
+)
 from resolution.views.charts import bars, columns
 from resolution.views.desk import Desk, href, no_company, signed_in
 from resolution.views.spreadsheets import as_csv
@@ -83,7 +92,9 @@ def _in_words(form: PeriodForm) -> str:
     period = form.period
     both = {period.first.year, period.last.year} != {year}
     first, last = (day_name(day, year, both) for day in (period.first, period.last))
-    return first if period.first == period.last else f"{first} to {last}"
+    if period.first == period.last:
+        return first
+    return _("{first} to {last}").format(first=first, last=last)
 
 
 def _empty(told: Insights) -> dict[str, str] | None:
@@ -91,16 +102,20 @@ def _empty(told: Insights) -> dict[str, str] | None:
     if told.now.cases:
         return None
     if told.sales:
-        sales = "1 sale" if told.sales == 1 else f"{told.sales:,} sales"
+        text = ngettext(
+            "{sales} sale, and nobody asked for money back. Well done.",
+            "{sales} sales, and nobody asked for money back. Well done.",
+            told.sales,
+        )
         return {
             "icon": "checkc",
-            "title": "No cases in this period",
-            "text": f"{sales}, and nobody asked for money back. Well done.",
+            "title": _("No cases in this period"),
+            "text": text.format(sales=whole(told.sales)),
         }
     return {
         "icon": "inbox",
-        "title": "Nothing in this period",
-        "text": "There were no sales and no cases. Try a longer period.",
+        "title": _("Nothing in this period"),
+        "text": _("There were no sales and no cases. Try a longer period."),
     }
 
 
@@ -128,69 +143,115 @@ def _figures(told: Insights) -> list[Figure]:
     value, unit = _span(now.median_answer)
     return [
         Figure(
-            "Cases", f"{now.cases:,}", "", _more(now.cases - before.cases, told), "",
-            "Opened in this period, however they ended.",
+            _("Cases"),
+            whole(now.cases),
+            "",
+            _more(now.cases - before.cases, told),
+            "",
+            _("Opened in this period, however they ended."),
         ),
         Figure(
-            "Cases per 100 sales", NOTHING if per is None else f"{per:.1f}", "", "", "",
-            f"Cases opened for every 100 of the {told.sales:,} payments made in this period. "
-            "A case may be about a payment made before it.",
+            _("Cases per 100 sales"),
+            NOTHING if per is None else decimal(per),
+            "",
+            "",
+            "",
+            _(
+                "Cases opened for every 100 of the {whole} payments made in this period. A "
+                "case may be about a payment made before it."
+            ).format(whole=whole(told.sales)),
         ),
         Figure(
-            "First answer, typical", value, unit, *_faster(told),
-            "Half of your first answers (accept, deny or ask) came sooner after the case was "
-            "opened, half later. Automatic refunds are left out.",
+            _("First answer, typical"),
+            value,
+            unit,
+            *_faster(told),
+            _(
+                "Half of your first answers (accept, deny or ask) came sooner after the "
+                "case was opened, half later. Automatic refunds are left out."
+            ),
         ),
         Figure(
-            f"Settled without {them}", NOTHING if alone is None else str(alone),
-            "" if alone is None else "%", _points(alone, alone_before), "",
-            f"Of the {now.ended:,} cases that are decided for good: those that {them} did not "
-            "have to decide.",
+            _("Settled without {them}").format(them=them),
+            NOTHING if alone is None else str(alone),
+            "" if alone is None else "%",
+            _points(alone, alone_before),
+            "",
+            _(
+                "Of the {whole} cases that are decided for good: those that {them} did not "
+                "have to decide."
+            ).format(whole=whole(now.ended), them=them),
         ),
         Figure(
-            "Given back in cases", _money(told.given_back) or NOTHING, "", _of_sales(told), "",
-            "Refunds of these cases that are final and yours to pay. Credits cost you nothing, "
-            "and refunds that failed are left out.",
+            _("Given back in cases"),
+            _money(told.given_back) or NOTHING,
+            "",
+            _of_sales(told),
+            "",
+            _(
+                "Refunds of these cases that are final and yours to pay. Credits cost you "
+                "nothing, and refunds that failed are left out."
+            ),
         ),
         Figure(
-            f"Changed by {them}", str(now.overturned) if now.reviewed else NOTHING,
-            f"of {now.reviewed:,}" if now.reviewed else "", _share_of_denials(told), "",
-            f"You denied {now.denied:,}. Of those that buyers appealed and {them} has decided for "
-            "good: how many gave the buyer something after all.",
+            _("Changed by {them}").format(them=them),
+            str(now.overturned) if now.reviewed else NOTHING,
+            _("of {whole}").format(whole=whole(now.reviewed)) if now.reviewed else "",
+            _share_of_denials(told),
+            "",
+            _(
+                "You denied {whole}. Of those that buyers appealed and {them} has decided "
+                "for good: how many gave the buyer something after all."
+            ).format(whole=whole(now.denied), them=them),
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _more(more: int, told: Insights) -> str:
     """`12 more than the 90 days before`"""
-    than = f"the {told.period.days} days before" if told.period.days > 1 else "the day before"
+    days = told.period.days
     if not told.before.cases:
         return ""
     if not more:
-        return f"As many as in {than}"
-    return f"{abs(more):,} {'more' if more > 0 else 'fewer'} than in {than}"
+        said = ngettext(
+            "As many as in the day before", "As many as in the {days} days before", days
+        )
+    elif more > 0:
+        said = ngettext(
+            "{cases} more than in the day before",
+            "{cases} more than in the {days} days before",
+            days,
+        )
+    else:
+        said = ngettext(
+            "{cases} fewer than in the day before",
+            "{cases} fewer than in the {days} days before",
+            days,
+        )
+    return said.format(cases=whole(abs(more)), days=days)
 
 
 def _faster(told: Insights) -> tuple[str, str]:
     now, before = told.now.median_answer, told.before.median_answer
     if now is None or before is None:
-        return ("" if told.now.answered else "No answer yet"), ""
+        return ("" if told.now.answered else _("No answer yet")), ""
     value, unit = _span(abs(now - before))
     if value == "0":
-        return "As fast as before", ""
-    return (
-        f"{value} {unit} {'faster' if now < before else 'slower'}",
-        "good" if now < before else "",
-    )
+        return _("As fast as before"), ""
+    if now < before:
+        return _("{value} {unit} faster").format(value=value, unit=unit), "good"
+    return _("{value} {unit} slower").format(value=value, unit=unit), ""
 
 
 def _points(now: int | None, before: int | None) -> str:
     if now is None or before is None:
         return ""
     if now == before:
-        return "As before"
+        return _("As before")
     points = abs(now - before)
-    return f"{points} point{'' if points == 1 else 's'} {'more' if now > before else 'less'}"
+    if now > before:
+        return ngettext("{points} point more", "{points} points more", points).format(points=points)
+    return ngettext("{points} point less", "{points} points less", points).format(points=points)
 
 
 def _of_sales(told: Insights) -> str:
@@ -200,12 +261,16 @@ def _of_sales(told: Insights) -> str:
     back, sold = told.given_back[0], told.sold[0]
     if back.currency != sold.currency:
         return ""
-    return f"{100 * back.minor / sold.minor:.1f}% of sales"
+    return _("{per_cent} of sales").format(per_cent=per_cent(100 * back.minor / sold.minor, 1))
 
 
 def _share_of_denials(told: Insights) -> str:
     changed = share(told.now.overturned, told.now.reviewed)
-    return "" if changed is None else f"{changed}% of those it decided on"
+    return (
+        ""
+        if changed is None
+        else _("{per_cent} of those it decided on").format(per_cent=per_cent(changed))
+    )
 
 
 def _span(length: timedelta | None) -> tuple[str, str]:
@@ -214,16 +279,17 @@ def _span(length: timedelta | None) -> tuple[str, str]:
         return NOTHING, ""
     minutes = round(length.total_seconds() / 60)
     if minutes < 60:
-        return str(minutes), "minute" if minutes == 1 else "minutes"
+        return str(minutes), ngettext("minute", "minutes", minutes)
     hours = round(minutes / 60)
     if hours < 48:
-        return str(hours), "hour" if hours == 1 else "hours"
-    return f"{hours / 24:.1f}".removesuffix(".0"), "days"
+        return str(hours), ngettext("hour", "hours", hours)
+    days = round(hours / 24, 1)
+    return (str(int(days)) if days == int(days) else decimal(days)), _("days")
 
 
 def _money(amounts: Iterable[Amount]) -> str:
     """`$148.00 and €20.00`"""
-    return " and ".join(format_money(amount.minor, amount.currency) for amount in amounts)
+    return and_list([format_money(amount.minor, amount.currency) for amount in amounts])
 
 
 # ── Charts, each with its table ───────────────────────────────────────────────────────────────────
@@ -235,20 +301,30 @@ def _weeks(told: Insights) -> dict[str, Any]:
         (_short(week.monday), (week.without_staff, week.by_staff, week.going_on))
         for week in told.weeks
     ]
-    title = "Cases opened each week"
+    title = _("Cases opened each week")
     return {
         "weeks": columns(
-            "weeks", title,
-            f"Stacked columns for {len(rows)} weeks: settled without {them}, decided by {them}, "
-            "still open. The same numbers are in the table below.",
-            rows, width=860,
+            "weeks",
+            title,
+            _(
+                "Stacked columns for {rows} weeks: settled without {them}, decided by "
+                "{them}, still open. The same numbers are in the table below."
+            ).format(rows=len(rows), them=them),
+            rows,
+            width=860,
         ),
         "weeks_table": {
             "label": title,
-            "heads": ("Week of", f"Settled without {them}", f"{them} decided", "Still open", "All"),
+            "heads": (
+                _("Week of"),
+                _("Settled without {them}").format(them=them),
+                _("{them} decided").format(them=them),
+                _("Still open"),
+                _("All"),
+            ),
             "rows": [[label, *counts, sum(counts)] for label, counts in rows],
         },
-    }  # fmt: skip
+    }
 
 
 def _short(day: Any) -> str:
@@ -261,10 +337,10 @@ def _reasons(told: Insights) -> dict[str, Any]:
     return {
         "reasons": bars(found),
         "reasons_table": {
-            "label": "Cases by reason",
-            "heads": ("Reason", "Cases", "Share", "Given back"),
+            "label": _("Cases by reason"),
+            "heads": (_("Reason"), _("Cases"), _("Share"), _("Given back")),
             "rows": [
-                [name, count, f"{share(count, told.now.cases) or 0}%", back or NOTHING]
+                [name, count, per_cent(share(count, told.now.cases) or 0), back or NOTHING]
                 for name, count, back in found
             ],
         },
@@ -273,42 +349,51 @@ def _reasons(told: Insights) -> dict[str, Any]:
 
 def _answers(told: Insights) -> dict[str, Any]:
     them, days = words.platform(), settings.RESPONSE_DAYS
-    named = [f"Day {day}" for day in range(1, days + 1)]
-    short = [named[0], *(str(day) for day in range(2, days + 1)), "None"]
+    named = [_("Day {day}").format(day=day) for day in range(1, days + 1)]
+    short = [named[0], *(str(day) for day in range(2, days + 1)), _("None")]
     counts = [*told.now.by_day, told.now.unanswered]
-    title = "Time to your first answer"
+    title = _("Time to your first answer")
     drawn: list[tuple[str, tuple[int, ...]]] = [
         (label, (count,)) for label, count in zip(short[:-1], counts[:-1], strict=True)
     ]
     drawn.append((short[-1], (0, counts[-1])))
     return {
         "answers": columns(
-            "answers", title,
-            f"Columns for each of the {days} days, and one for cases that went to {them} without "
-            "an answer. The same numbers are in the table below.",
-            drawn, width=420, name_all=True,
+            "answers",
+            title,
+            _(
+                "Columns for each of the {days} days, and one for cases that went to "
+                "{them} without an answer. The same numbers are in the table below."
+            ).format(days=days, them=them),
+            drawn,
+            width=420,
+            name_all=True,
         ),
         "answers_table": {
             "label": title,
-            "heads": ("First answer", "Cases"),
+            "heads": (_("First answer"), _("Cases")),
             "rows": [
-                list(row) for row in zip([*named, f"None, went to {them}"], counts, strict=True)
+                list(row)
+                for row in zip(
+                    [*named, _("None, went to {them}").format(them=them)], counts, strict=True
+                )
             ],
         },
         "waiting": told.now.waiting,
-    }  # fmt: skip
+    }
 
 
 def _endings(told: Insights) -> dict[str, Any]:
     found = [(ending.label, told.now.by_ending[ending.name], "") for ending in endings()]
-    found.append(("Not decided for good yet", told.now.cases - told.now.ended, ""))
+    found.append((_("Not decided for good yet"), told.now.cases - told.now.ended, ""))
     return {
         "endings": bars(found),
         "endings_table": {
-            "label": "How the cases ended",
-            "heads": ("Result", "Cases", "Share"),
+            "label": _("How the cases ended"),
+            "heads": (_("Result"), _("Cases"), _("Share")),
             "rows": [
-                [name, count, f"{share(count, told.now.cases) or 0}%"] for name, count, _ in found
+                [name, count, per_cent(share(count, told.now.cases) or 0)]
+                for name, count, _ in found
             ],
         },
     }
@@ -319,11 +404,11 @@ def _products(told: Insights) -> dict[str, Any]:
         "products": [
             {
                 "name": group.name,
-                "sales": f"{group.sales:,}",
-                "cases": f"{group.cases:,}",
+                "sales": whole(group.sales),
+                "cases": whole(group.cases),
                 "per_hundred": _per(group),
                 "back": _money(group.amounts) or NOTHING,
-                "reason": words.SHORT_REASONS[group.top_reason] if group.top_reason else "",
+                "reason": str(words.SHORT_REASONS[group.top_reason]) if group.top_reason else "",
             }
             for group in told.products[:PRODUCTS]
         ],
@@ -333,7 +418,7 @@ def _products(told: Insights) -> dict[str, Any]:
 
 def _per(group: Group) -> str:
     per = per_hundred(group.cases, group.sales)
-    return NOTHING if per is None else f"{per:.1f}"
+    return NOTHING if per is None else decimal(per)
 
 
 # ── The same as a file ────────────────────────────────────────────────────────────────────────────
@@ -356,35 +441,37 @@ def insights_csv(request: HttpRequest) -> HttpResponseBase:
 def _rows(told: Insights) -> Iterator[tuple[object, ...]]:
     """Figure, of what, in which currency or unit, how much."""
     now, them = told.now, words.platform()
-    yield "Figure", "Of", "Unit", "Value"
-    yield "Period", "From", "", told.period.first
-    yield "Period", "To", "", told.period.last
-    yield "Cases opened", "", "", now.cases
-    yield "Sales", "", "", told.sales
+    yield _("Figure"), _("Of"), _("Unit"), _("Value")
+    yield _("Period"), _("From"), "", told.period.first
+    yield _("Period"), _("To"), "", told.period.last
+    yield _("Cases opened"), "", "", now.cases
+    yield _("Sales"), "", "", told.sales
     for amount in told.sold:
-        yield "Sold", "", amount.currency, to_decimal(amount.minor, amount.currency)
+        yield _("Sold"), "", amount.currency, to_decimal(amount.minor, amount.currency)
     for amount in told.given_back:
-        yield "Given back", "", amount.currency, to_decimal(amount.minor, amount.currency)
+        yield _("Given back"), "", amount.currency, to_decimal(amount.minor, amount.currency)
     if now.median_answer is not None:
         hours = now.median_answer.total_seconds() / 3600
-        yield "First answer, median", "", "hours", f"{hours:.2f}"
-    yield "Decided for good", "", "", now.ended
-    yield f"Settled without {them}", "", "", now.without_staff
-    yield "Denied by you", "", "", now.denied
-    yield f"Denials decided by {them}", "", "", now.reviewed
-    yield f"Denials changed by {them}", "", "", now.overturned
+        yield _("First answer, median"), "", _("hours"), f"{hours:.2f}"
+    yield _("Decided for good"), "", "", now.ended
+    yield _("Settled without {them}").format(them=them), "", "", now.without_staff
+    yield _("Denied by you"), "", "", now.denied
+    yield _("Denials decided by {them}").format(them=them), "", "", now.reviewed
+    yield _("Denials changed by {them}").format(them=them), "", "", now.overturned
     for ending in endings():
-        yield "Result", ending.label, "", now.by_ending[ending.name]
+        yield _("Result"), ending.label, "", now.by_ending[ending.name]
     for day, count in enumerate(now.by_day, 1):
-        yield "First answer", f"Day {day}", "", count
-    yield "First answer", f"None, went to {them}", "", now.unanswered
+        yield _("First answer"), _("Day {day}").format(day=day), "", count
+    yield _("First answer"), _("None, went to {them}").format(them=them), "", now.unanswered
     for week in told.weeks:
-        yield "Cases by week", week.monday, "", week.cases
+        yield _("Cases by week"), week.monday, "", week.cases
+    cases_by = {"reason": _("Cases by reason"), "product": _("Cases by product")}
+    back_by = {"reason": _("Given back by reason"), "product": _("Given back by product")}
     for kind, groups in (("reason", told.reasons), ("product", told.products)):
         for group in groups:
-            yield f"Cases by {kind}", group.name, "", group.cases
+            yield cases_by[kind], group.name, "", group.cases
             if kind == "product":
-                yield "Sales by product", group.name, "", group.sales
+                yield _("Sales by product"), group.name, "", group.sales
             for amount in group.amounts:
                 value = to_decimal(amount.minor, amount.currency)
-                yield f"Given back by {kind}", group.name, amount.currency, value
+                yield back_by[kind], group.name, amount.currency, value

@@ -12,12 +12,14 @@ from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.csrf import csrf_failure
 
 from marketplace.models import User
 from resolution import drafts
 
-STILL_HERE = "What you wrote is still here: look it over and send it again."
+STILL_HERE = _lazy("What you wrote is still here: look it over and send it again.")
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -30,7 +32,8 @@ def needs_login(view: View[P]) -> View[P]:
     def answer(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if isinstance(request.user, User):
             if drafts.bring(request.session, request.user):
-                messages.info(request, f"{STILL_HERE} Add files that you had chosen again, too.")
+                again = _("Add files that you had chosen again, too.")
+                messages.info(request, f"{STILL_HERE} {again}")
             return view(request, *args, **kwargs)
         if request.headers.get("HX-Request"):
             typed = request.method == "POST"
@@ -59,10 +62,9 @@ def refused_form(request: HttpRequest, reason: str = "") -> HttpResponse:
         return csrf_failure(request, reason)
     if request.headers.get("HX-Request"):
         return render(request, "rc/_draft.html", {"kept": True})
-    again = " Choose your files once more." if request.FILES else ""
-    messages.warning(
-        request, f"This page was open for too long, so nothing was sent. {STILL_HERE}{again}"
-    )
+    too_long = _("This page was open for too long, so nothing was sent.")
+    again = " " + _("Choose your files once more.") if request.FILES else ""
+    messages.warning(request, f"{too_long} {STILL_HERE}{again}")
     return redirect(request.path)
 
 

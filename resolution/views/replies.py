@@ -8,6 +8,8 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -17,8 +19,8 @@ from resolution.forms.replies import ReplyForm, ReplyRemoveForm
 from resolution.models import SavedReply
 from resolution.views.desk import Office, no_company, signed_in
 
-TITLE_TAKEN = "Another reply has this title. Choose one that tells them apart."
-TOO_MANY = f"A company can keep {saved.MOST} replies. Remove one first."
+TITLE_TAKEN = _lazy("Another reply has this title. Choose one that tells them apart.")
+TOO_MANY = _lazy("A company can keep {most} replies. Remove one first.")
 
 
 class Shelf(Office):
@@ -27,8 +29,10 @@ class Shelf(Office):
     def check(self) -> None:
         if not saved.may_use(self.desk.actor(self.company.pk)):
             raise PermissionDenied(
-                f"Only owners, admins and support of {self.company.name} use its saved replies. "
-                "Your role is viewer."
+                _(
+                    "Only owners, admins and support of {company} use its saved replies. Your "
+                    "role is viewer."
+                ).format(company=self.company.name)
             )
 
 
@@ -77,7 +81,7 @@ def _show_all(
             for reply in found
         ],
         "new_href": shelf.href("dash-reply-new") if len(found) < saved.MOST else "",
-        "full": TOO_MANY if len(found) >= saved.MOST else "",
+        "full": TOO_MANY.format(most=saved.MOST) if len(found) >= saved.MOST else "",
     }
     return render(request, "dash/replies.html", context, status=status)
 
@@ -103,7 +107,7 @@ def reply_new(request: HttpRequest) -> HttpResponse:
         form.add_error("title", TITLE_TAKEN)
         return _show_form(request, shelf, form, status=422)
     except saved.TooMany:
-        form.add_error(None, TOO_MANY)
+        form.add_error(None, TOO_MANY.format(most=saved.MOST))
         return _show_form(request, shelf, form, status=422)
     return _saved(request, shelf, reply)
 
@@ -148,7 +152,7 @@ def _show_removed(request: HttpRequest) -> HttpResponse:
 
 
 def _saved(request: HttpRequest, shelf: Shelf, reply: SavedReply) -> HttpResponse:
-    messages.success(request, f"“{reply.title}” is saved.")
+    messages.success(request, _("“{title}” is saved.").format(title=reply.title))
     return redirect(f"{shelf.href('dash-replies')}#reply-{reply.pk}")
 
 
@@ -166,7 +170,7 @@ def _show_form(
         "company": shelf.company,
         "form": form,
         "reply": reply,
-        "title": f"Edit “{reply.title}”" if reply else "New saved reply",
+        "title": _("Edit “{title}”").format(title=reply.title) if reply else _("New saved reply"),
         "action": reverse("dash-reply", args=[reply.pk]) if reply else shelf.href("dash-reply-new"),
         "back_href": shelf.href("dash-replies"),
         "preview": form.preview(),
@@ -188,7 +192,9 @@ def reply_remove(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         saved.remove(reply, form.cleaned_data["version"])
     except saved.ReplyChanged:
-        sentence = f"“{reply.title}” has changed meanwhile. Nothing was removed."
+        sentence = _("“{title}” has changed meanwhile. Nothing was removed.").format(
+            title=reply.title
+        )
         return _show_all(request, shelf, late=sentence, status=409)
-    messages.success(request, f"“{reply.title}” is removed.")
+    messages.success(request, _("“{title}” is removed.").format(title=reply.title))
     return redirect(shelf.href("dash-replies"))

@@ -4,10 +4,15 @@
 
 (() => {
   const on = (name, listener) => document.addEventListener(name, listener);
-  const say = (text) => {
+  const say = (words) => {
     const said = document.getElementById("said");
-    if (said) said.textContent = text;
+    if (said) said.textContent = words;
   };
+
+  // The texts come with the page, in its language; what stands in braces is filled in here.
+  const texts = document.getElementById("texts")?.dataset ?? {};
+  const text = (name, values = {}) => (texts[name] ?? "").replace(/\{(\w+)\}/g, (_, key) => values[key]);
+  const number = (value) => value.toLocaleString(document.documentElement.lang);
 
   // An error summary takes the focus, so that a keyboard or a screen reader starts there.
   document.querySelector("[data-focus]")?.focus();
@@ -97,7 +102,7 @@
     const control = document.getElementById(counter.dataset.counter);
     if (!control) return;
     const max = Number(counter.dataset.max);
-    counter.textContent = `${control.value.length.toLocaleString("en-US")} of ${max.toLocaleString("en-US")} characters`;
+    counter.textContent = text("count", { written: number(control.value.length), most: number(max) });
     counter.hidden = false;
   };
   const countAll = () => document.querySelectorAll("[data-counter]").forEach(count);
@@ -111,8 +116,8 @@
 
   // Rounded up like the server does it, so that a file over the limit never reads as the limit itself.
   const fileSize = (bytes) => {
-    if (bytes <= 1023 * 1024) return `${Math.ceil(bytes / 1024)} KB`;
-    return `${Math.ceil((bytes * 10) / 1024 / 1024) / 10} MB`;
+    if (bytes <= 1023 * 1024) return text("kb", { size: Math.ceil(bytes / 1024) });
+    return text("mb", { size: number(Math.ceil((bytes * 10) / 1024 / 1024) / 10) });
   };
 
   const fileProblem = (input) => {
@@ -121,21 +126,20 @@
     const maxFiles = Number(input.dataset.maxFiles);
     const tooLarge = maxBytes && files.find((file) => file.size > maxBytes);
     if (tooLarge) {
-      return `“${tooLarge.name}” is ${fileSize(tooLarge.size)}. Choose a file smaller than ${fileSize(maxBytes)}.`;
+      return text("tooLarge", { name: tooLarge.name, size: fileSize(tooLarge.size), most: fileSize(maxBytes) });
     }
     if (input.dataset.maxFiles && files.length > maxFiles) {
-      if (!maxFiles) return "No more files can be added. Remove one first.";
-      return `You chose ${files.length} files. Choose ${maxFiles} or fewer.`;
+      return text(maxFiles ? "tooMany" : "noMore", { chosen: files.length, most: maxFiles });
     }
     return "";
   };
 
   const isFiles = (element) => element.matches?.(".drop input[type=file]");
   const partOf = (input, selector) => input.closest(".field").querySelector(selector);
-  const tellProblem = (input, text) => {
-    partOf(input, "[data-file-problem]").textContent = text;
-    input.setCustomValidity(text);
-    input.setAttribute("aria-invalid", text ? "true" : "false");
+  const tellProblem = (input, words) => {
+    partOf(input, "[data-file-problem]").textContent = words;
+    input.setCustomValidity(words);
+    input.setAttribute("aria-invalid", words ? "true" : "false");
   };
 
   // The names of chosen files, and what is wrong with them, before anything is sent.
@@ -144,7 +148,7 @@
     if (!isFiles(input)) return;
     const names = [...input.files].map((file) => file.name);
     partOf(input, "[data-chosen]").textContent = names.length
-      ? `${names.length} ${names.length === 1 ? "file" : "files"} chosen: ${names.join(", ")}`
+      ? text(names.length === 1 ? "chosenOne" : "chosen", { files: names.length, names: names.join(", ") })
       : "";
     tellProblem(input, fileProblem(input));
   });
@@ -166,21 +170,21 @@
     }
     setBusy(input, true);
     const many = input.files.length;
-    partOf(input, "[data-chosen]").textContent = `Uploading ${many === 1 ? "1 file" : `${many} files`}…`;
+    partOf(input, "[data-chosen]").textContent = text(many === 1 ? "uploadingOne" : "uploading", { files: many });
   });
   on("htmx:xhr:progress", (event) => {
     if (isFiles(event.target) && event.detail.lengthComputable) {
       partOf(event.target, "progress").value = event.detail.loaded / event.detail.total;
     }
   });
-  const uploadFailed = (input, text) => {
+  const uploadFailed = (input, words) => {
     if (!isFiles(input)) return;
     setBusy(input, false);
-    partOf(input, "[data-chosen]").textContent = text;
-    say(text);
+    partOf(input, "[data-chosen]").textContent = words;
+    say(words);
   };
   for (const failure of ["htmx:sendError", "htmx:responseError"]) {
-    on(failure, (event) => uploadFailed(event.target, "Not uploaded yet. The files go with the form when you send it."));
+    on(failure, (event) => uploadFailed(event.target, text("failed")));
   }
   on("said", (event) => say(event.detail.text));
 
@@ -220,7 +224,7 @@
     if (xhr.status !== 401 || target === news || target.matches("[data-draft]")) return;
     if (isSent(event.detail.requestConfig.elt)) return;
     event.detail.shouldSwap = false;
-    uploadFailed(event.detail.requestConfig.elt, "You’re logged out. Log in, then choose the files again.");
+    uploadFailed(event.detail.requestConfig.elt, text("loggedOut"));
     if (news) news.innerHTML = xhr.responseText;
   });
 

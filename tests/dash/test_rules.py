@@ -396,7 +396,7 @@ def test_a_rule_reads_as_a_sentence(dash: Client, make_rule: MakeRule, product: 
     sentence = re.search(r'<p class="rule__say muted">(.*?)</p>', html)
     assert sentence
     assert re.sub("<[^>]+>", "", sentence[1]) == (
-        "When the reason is not received or charge not recognized and the buyer asks for up to "
+        "When the reason is Not received or Charge not recognized and the buyer asks for up to "
         "$25.00 for Golden Hour presets, refund it and send your message."
     )
 

@@ -7,6 +7,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.utils import translation
 from django.utils.html import strip_tags
 from django.utils.safestring import SafeString
 
@@ -193,24 +194,34 @@ def plain(text: str) -> str:
     return unescape(strip_tags(text)) if isinstance(text, SafeString) else text
 
 
+def sentences_of(case: Case, reader: str) -> list[str]:
+    """All that one reader is told on the page of a case."""
+    events = events_of(case, reader)
+    turn = words.turn(case, reader, events=events)
+    return [
+        turn.title,
+        plain(turn.body),
+        turn.label,
+        plain(turn.now_line),
+        words.pill(case, reader).label,
+        *[title for title, _, _ in turn.steps],
+        *[f"{term} {value}" for term, value, _ in words.facts(case, reader)],
+        *[f"{lead}: {text}" for lead, text in words.what_next(case, reader)],
+        *[told(entry) for entry in entries(case, events, reader)],
+    ]
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_every_state_reads_whole_for_every_reader(stories: Stories, name: str) -> None:
     case = stories.tell(name)
 
     for reader in READERS:
-        events = events_of(case, reader)
-        turn = words.turn(case, reader, events=events)
-        sentences = [
-            turn.title,
-            plain(turn.body),
-            turn.label,
-            plain(turn.now_line),
-            words.pill(case, reader).label,
-            *[title for title, _, _ in turn.steps],
-            *[f"{term} {value}" for term, value, _ in words.facts(case, reader)],
-            *[f"{lead}: {text}" for lead, text in words.what_next(case, reader)],
-            *[told(entry) for entry in entries(case, events, reader)],
-        ]
+        sentences = sentences_of(case, reader)
+        with translation.override("de"):
+            german = sentences_of(case, reader)
+        assert len(german) == len(sentences)
+        assert [(reader, s, artefacts(s)) for s in german if artefacts(s)] == []
+        assert all(s[:1] == s[:1].upper() for s in german), german
         assert [sentence for sentence in sentences if not sentence.strip()] == []
         assert [(reader, s, artefacts(s)) for s in sentences if artefacts(s)] == []
         assert all(s[:1] == s[:1].upper() for s in sentences), sentences
@@ -429,7 +440,8 @@ def test_a_pause_moves_the_date_that_is_shown(stories: Stories, later: Later) ->
     assert case.due_at
     assert case.due_at - before >= timedelta(days=2)
     shown = entries(case, events_of(case, "buyer"), "buyer")[1].text
-    assert shown == f". They have until {words.until(case, 'datetime')} to reply."
+    until = words.until(case, "datetime")
+    assert shown == f"Sent to Loop & Lens. They have until {until} to reply."
 
 
 def test_time_left_is_rounded_down() -> None:

@@ -99,7 +99,7 @@ def test_each_kind_says_what_to_do(at_abes: Client, row: Discrepancy) -> None:
     page = at_abes.get(page_of(row)).content.decode()
 
     assert set(ADVICE) == set(Discrepancy.Kind.values)
-    assert ADVICE["missing"] in page
+    assert str(ADVICE["missing"]) in page
 
 
 def test_anybody_has_it_compared_again(

@@ -1,18 +1,27 @@
 """Everybody reads in their own language: pages, dates, amounts, e-mails; programs read English."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
 
 import pytest
+from babel.messages.catalog import Catalog
 from django.conf import settings
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
+from django.core.management import CommandError, call_command
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
 
+from config import translations
 from marketplace import clock
 from marketplace.models import User
+from notifications.models import Notification
 from payments.money import format_money, parse_money
+from resolution import messages, words
+from resolution.models import Case
 from resolution.templatetags import rc
 
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}
@@ -159,3 +168,110 @@ def test_an_amount_is_typed_as_in_the_language(language, typed, minor):
 def test_marks_of_another_language_are_not_guessed_at(language, typed):
     with translation.override(language), pytest.raises(ValueError, match="€"):
         parse_money(typed, "EUR", maximum_minor=10**9)
+
+
+def test_words_that_count_take_the_form_of_their_language():
+    said = {}
+    for language in ("en", "de"):
+        with translation.override(language):
+            said[language] = [
+                words.time_left(timedelta(days=1)),
+                words.time_left(timedelta(days=2)),
+                rc.filesize(1),
+                rc.filesize(1_300_000),
+            ]
+
+    assert said == {
+        "en": ["1 day left", "2 days left", "1 byte", "1.3 MB"],
+        "de": ["noch 1 Tag", "noch 2 Tage", "1 Byte", "1,3 MB"],
+    }
+
+
+def test_a_language_that_is_written_from_the_right_turns_the_page_round():
+    with translation.override("he"):
+        page = render_to_string("404.html")
+
+    assert '<html lang="he" dir="rtl">' in page
+
+
+def test_an_email_is_in_the_language_of_its_reader(waiting_case: Case, bea: User, cleo: User):
+    cleo.language = "de"
+    cleo.save()
+    told = list(Notification.objects.select_related("recipient").order_by("pk"))
+
+    letters = messages.compose(told)
+
+    written = {message.recipient: letters[message.pk] for message in told}
+    assert {
+        person.language: letter and letter.subject[:25] for person, letter in written.items()
+    } == {
+        "": "We have your case about G",
+        "de": "Bea Lind verlangt 64,00\N{NO-BREAK SPACE}$",
+    }
+    german = written[cleo]
+    assert german
+    assert '<html lang="de" dir="ltr">' in german.html
+    assert "Sie müssen nichts tun" not in german.text
+    assert "Antworten Sie bis" in german.text
+
+
+# ── The catalogs ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_language_says_everything():
+    texts = translations.extracted(settings.BASE_DIR)
+
+    assert len(texts) > 1500
+    for path in translations.catalog_paths():
+        assert list(translations.faults(translations.read(path), texts)) == []
+
+
+def catalog(*texts: tuple[Any, Any, list[str]]) -> Catalog:
+    made = Catalog(locale="de")
+    for text, said, flags in texts:
+        made.add(text, said, flags=flags)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        (None, "missing: {files} files"),
+        (("", ""), "not translated: {files} files"),
+        (("{files} Datei", ""), "not translated: {files} files"),
+        (("{files} Datei", "{dateien} Dateien"), "other placeholders: {files} files"),
+        (("{files} Datei", "<b>{files}</b> Dateien"), "other tags: {files} files"),
+        (("{files} Datei", " {files} Dateien"), "other white space around it: {files} files"),
+    ],
+)
+def test_a_gap_is_found(said, fault):
+    texts = catalog((("{files} file", "{files} files"), None, []))
+    kept = catalog((("{files} file", "{files} files"), said, [])) if said else catalog()
+
+    assert list(translations.faults(kept, texts)) == [fault]
+
+
+def test_a_guess_and_a_text_that_is_said_no_more_are_found():
+    texts = catalog(("Saved.", None, []))
+    kept = catalog(("Saved.", "Gespeichert.", ["fuzzy"]), ("Gone.", "Weg.", []))
+
+    assert list(translations.faults(kept, texts)) == [
+        "fuzzy: Saved.",
+        "said nowhere any more: Gone.",
+    ]
+
+
+def test_the_check_fails_where_there_is_a_gap(settings, tmp_path):
+    folder = tmp_path / "de" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    (folder / "django.po").write_text(
+        'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"\n'
+    )
+    settings.LOCALE_PATHS = [tmp_path]
+    said = StringIO()
+
+    with pytest.raises(CommandError, match=r"texts to put right"):
+        call_command("messages", check=True, stdout=said)
+
+    assert "de: missing: Saved.\n" in said.getvalue()
+    assert (folder / "django.mo").exists()
