@@ -21,6 +21,7 @@ help:
 	@echo "make bench        how fast it is, beside the least that the same work takes: SIZE=small|full"
 	@echo "make format       put the code into its form"
 	@echo "make api-fuzz     throw made-up requests at the API"
+	@echo "make attack       let scanners loose on a demo, as every role: SECONDS=120"
 	@echo "make webhook-storm  COUNT=100000 SEED=1 webhooks, doubled, shuffled and late"
 	@echo "make rehearse     run the production shape here, then restore a backup of it"
 	@echo "make screenshots  take the pictures in docs/images anew"
@@ -50,6 +51,12 @@ help:
 	@echo "Installing the locked fuzzer into .venv/fuzz"
 	$(PYTHON) -m venv .venv/fuzz
 	.venv/fuzz/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
+	@touch $@
+
+.venv/attack/bin/wapiti: requirements/attack.txt | .venv/bin/python
+	@echo "Installing the locked attackers into .venv/attack"
+	$(PYTHON) -m venv .venv/attack
+	.venv/attack/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r $<
 	@touch $@
 
 .PHONY: install
@@ -107,6 +114,11 @@ PRODUCTION := SECRET_KEY=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR_
 api-fuzz: $(TOOLS) .venv/fuzz/bin/schemathesis
 	$(BIN)/python -m tests.api.fuzz .venv/fuzz/bin/schemathesis
 
+# Scanners against a demo of its own, as every role: SECONDS=120 for each.
+.PHONY: attack
+attack: $(TOOLS) .venv/attack/bin/wapiti
+	$(BIN)/python -m tests.attack .venv/attack/bin
+
 # Each job beside its floor in the same run, one JSON object a line: SIZE=small|full.
 .PHONY: bench
 bench: .venv/installed-runtime
@@ -139,4 +151,5 @@ lock: .venv/installed-dev
 	$(UV) -c requirements/runtime.txt --extra dev -o requirements/dev.txt
 	$(UV) -c requirements/dev.txt --extra dev --extra browser -o requirements/browser.txt
 	echo schemathesis | $(subst pyproject.toml,-,$(UV)) -o requirements/fuzz.txt
+	printf 'bandit\nsqlmap\nwapiti3\n' | $(subst pyproject.toml,-,$(UV)) -o requirements/attack.txt
 	@! grep -nE '^--|://' requirements/*.txt
