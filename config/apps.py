@@ -12,6 +12,7 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         """Have the texts of every language at hand and tasks watched, whatever starts."""
         translations.compile_what_is_newer()
+        translations.name_records_in_every_language()
 
         from config import watch  # its table needs the apps to be there
 

@@ -11,12 +11,17 @@ from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
+from django.apps import apps
 from django.conf import settings
+from django.contrib import admin
+from django.db.models import Field
+from django.utils.translation import override, pgettext_lazy
 from django.utils.translation.template import templatize
 
 APPS = ("api", "config", "marketplace", "notifications", "payments", "resolution")
@@ -75,6 +80,32 @@ def read(path: Path) -> Catalog:
         return read_po(file, locale=path.parts[-3])
 
 
+# ── Names of records ──────────────────────────────────────────────────────────────────────────────
+
+RECORDS = "a record"
+"""The context of the names of models and fields, which the administration shows as they are."""
+
+
+def name_records_in_every_language() -> None:
+    """Let the administration name apps, models and fields in the language of whoever looks."""
+    for named, attribute in _names():
+        setattr(named, attribute, pgettext_lazy(RECORDS, str(getattr(named, attribute))))
+
+
+def _names() -> Iterator[tuple[Any, str]]:
+    for label in APPS:
+        app = apps.get_app_config(label)
+        yield app, "verbose_name"
+        for model in app.get_models():
+            if not admin.site.is_registered(model):
+                continue
+            yield model._meta, "verbose_name"
+            yield model._meta, "verbose_name_plural"
+            for field in model._meta.get_fields():
+                if isinstance(field, Field):
+                    yield field, "verbose_name"
+
+
 # ── Extracted ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -83,6 +114,9 @@ def extracted(root: Path) -> Catalog:
     catalog = Catalog(charset="utf-8", fuzzy=False)
     for name, line, text, comments, context in _found(root):
         catalog.add(text, None, [(name, line)], auto_comments=comments, context=context)
+    with override(settings.LANGUAGE_CODE):
+        for named, attribute in _names():
+            catalog.add(str(getattr(named, attribute)), None, context=RECORDS)
     return catalog
 
 

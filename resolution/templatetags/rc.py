@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from math import ceil
 from textwrap import indent
-from typing import Any
+from typing import Any, Literal
 
 from babel import Locale
-from babel.dates import DateTimePattern, get_timezone_name, parse_pattern
+from babel.dates import DateTimePattern, get_timezone, get_timezone_name, parse_pattern
 from babel.lists import format_list
 from babel.numbers import format_decimal, format_percent
 from django import template
@@ -199,9 +199,17 @@ class _Calendar:
     def together(self, first: str, then: str) -> str:
         return self.both.replace("{1}", first).replace("{0}", then)
 
+    @cached_property
+    def weekdays(self) -> Mapping[str, Sequence[str]]:
+        """Their names from Monday on: wide, and abbreviated."""
+        named = self.language.days["format"]
+        return {
+            width: [named[width][day].removesuffix(".") for day in range(7)]
+            for width in ("wide", "abbreviated")
+        }
+
     def weekday(self, day: date, width: str = "wide") -> str:
-        name: str = self.language.days["format"][width][day.weekday()]
-        return name.removesuffix(".")
+        return self.weekdays[width][day.weekday()]
 
 
 def _calendar() -> _Calendar:
@@ -210,28 +218,47 @@ def _calendar() -> _Calendar:
 
 def clock_time(moment: datetime) -> str:
     """6:05 PM, or 18:05"""
-    known = _calendar()
-    return known.hour.apply(moment, known.language)
+    return _hour_in(present_locale(), moment.hour, moment.minute)
+
+
+@lru_cache(maxsize=4096)
+def _hour_in(locale: str, hour: int, minute: int) -> str:
+    known = _Calendar.of(locale)
+    return known.hour.apply(time(hour, minute), known.language)
 
 
 def zone_name(moment: datetime) -> str:
     """EDT, or UTC+5:30 where the zone has no letters of its own; MESZ in German."""
     name = moment.tzname() or ""
-    if name.isalpha() and name != "UTC":
-        known = get_timezone_name(moment, "short", locale=present_locale())
-        return known if known.isalpha() else name
-    if name.isalpha():
-        return name
+    if name.isalpha() and moment.tzinfo:
+        return _zone_in(present_locale(), str(moment.tzinfo), bool(moment.dst()), name)
     minutes = round((moment.utcoffset() or timedelta()).total_seconds() / 60)
     hours, rest = divmod(abs(minutes), 60)
     return f"UTC{'−' if minutes < 0 else '+'}{hours}{f':{rest:02d}' if rest else ''}"
 
 
+@lru_cache(maxsize=512)
+def _zone_in(locale: str, zone: str, summer: bool, name: str) -> str:
+    """A zone as the language abbreviates it; its own `name` where the language does not."""
+    variant: Literal["daylight", "standard"] = "daylight" if summer else "standard"
+    try:
+        known = get_timezone_name(get_timezone(zone), "short", locale=locale, zone_variant=variant)
+    except LookupError:
+        return name
+    return known if known.isalpha() else name
+
+
 def day_name(day: date, this_year: int, always_year: bool = False) -> str:
     """July 17, with the year when it is another one."""
-    known = _calendar()
-    shape = known.day_of_year if always_year or day.year != this_year else known.day
-    return shape.apply(day, known.language)
+    with_year = always_year or day.year != this_year
+    return _day_in(present_locale(), day.year, day.month, day.day, with_year)
+
+
+@lru_cache(maxsize=4096)
+def _day_in(locale: str, year: int, month: int, day: int, with_year: bool) -> str:
+    known = _Calendar.of(locale)
+    shape = known.day_of_year if with_year else known.day
+    return shape.apply(date(year, month, day), known.language)
 
 
 def short_day_name(day: date) -> str:
@@ -279,7 +306,8 @@ def when_text(moment: datetime, style: str = "datetime", *, in_a_sentence: bool 
     if style == "date":
         return named
     if style == "short":
-        near = _near(in_a_sentence).get((local.date() - today).days)
+        away = (local.date() - today).days
+        near = _near(in_a_sentence)[away] if -1 <= away <= 1 else ""
         day = near or known.together(known.weekday(local, "abbreviated"), named)
         return known.together(day, clock_time(local))
     if style == "datetime":

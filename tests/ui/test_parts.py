@@ -375,7 +375,7 @@ def test_a_template_obeys_the_content_security_policy(template):
 
 
 @pytest.mark.parametrize(
-    "template", sorted((TEMPLATES / "rc").glob("*.html")), ids=lambda p: p.name
+    "template", sorted((TEMPLATES / "rc").glob("_*.html")), ids=lambda p: p.name
 )
 def test_a_partial_says_what_it_needs(template):
     source = template.read_text()
@@ -387,4 +387,5 @@ def test_a_partial_says_what_it_needs(template):
 def test_the_page_for_a_broken_server_needs_nothing():
     source = (TEMPLATES / "500.html").read_text()
 
-    assert engines["django"].from_string(source).render() == source
+    needless = re.sub(r"\{% if reference %\}.*?\{% endif %\}", "", source)
+    assert engines["django"].from_string(source).render() == needless
