@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
-JOBS = ("bench.sweeps", "bench.outbox")
+from bench.measure import head
+
+JOBS = ("bench.sweeps", "bench.outbox", "bench.pages", "bench.intake", "bench.memory")
 
 
 def main() -> None:
+    head()
     sys.exit(max(subprocess.run([sys.executable, "-m", job]).returncode for job in JOBS))
 
 

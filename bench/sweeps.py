@@ -1,16 +1,13 @@
 """The escalation sweep through the door, beside raw SQL that writes the very same rows.
 
-`.venv/bin/python -m bench.sweeps` prints one JSON object a line. Ours and the floor take turns, a
-batch of a thousand overdue cases each, so that a busy machine slows both.
+Ours and the floor take turns, a batch of a thousand overdue cases each.
 """
 
-import json
-import os
-import time
-from statistics import median
 from typing import Any
 
-SIZES = {"small": (10_000, 6_000), "full": (1_000_000, 40_000)}
+from bench.measure import SMALL, by_turns, prepare, say
+
+SIZES = {"small": [(10_000, 10_000)], "full": [(10_000, 10_000), (1_000_000, 40_000)]}
 """Cases in the table, and how many of them are overdue, by the environment's SIZE."""
 
 GOAL = 0.7
@@ -72,50 +69,54 @@ def floor() -> tuple[str, dict[str, Any]]:
     return RAW.replace("{names}", names).replace("{values}", values), given
 
 
-def run(cases: int, overdue: int) -> list[dict[str, Any]]:
-    """Escalate by turns; answer cases a second and the CPU time of a case for both sides."""
+def run(cases: int, overdue: int) -> None:
+    """Escalate by turns, a batch of each side, and say what a case costs."""
     from django.db import connection
 
-    from bench.load import load_cases
+    from bench.load import load_cases, overdue_first
     from resolution import cases as door
 
-    load_cases(cases, overdue)
+    load_cases(cases, overdue_first(overdue), big=False)
     raw, given = floor()
-    ids = list(range(1, overdue + 1))
-    rates: dict[str, list[float]] = {"ours": [], "floor": []}
-    for start in range(0, overdue - BATCH, 2 * BATCH):
-        batch = ids[start : start + BATCH]
-        began = time.perf_counter()
+    batches = iter(range(1, overdue + 1, BATCH))
+
+    def next_batch() -> list[int]:
+        first = next(batches)
+        return list(range(first, first + BATCH))
+
+    def by_raw_sql() -> None:
         with connection.cursor() as cursor:
-            cursor.execute(raw, given | {"ids": batch})
-        rates["floor"].append(BATCH / (time.perf_counter() - began))
-        batch = ids[start + BATCH : start + 2 * BATCH]
-        began = time.perf_counter()
-        done = door.take_step_on_all(batch, "escalate")
-        rates["ours"].append(len(done) / (time.perf_counter() - began))
+            cursor.execute(raw, given | {"ids": next_batch()})
+
+    def by_the_door() -> None:
+        done = door.take_step_on_all(next_batch(), "escalate")
         assert len(done) == BATCH, f"{len(done)} of {BATCH} escalated"
-    return [_line(f"escalate, {cases:,} cases", rates)]
 
-
-def _line(job: str, rates: dict[str, list[float]]) -> dict[str, Any]:
-    ours, least = median(rates["ours"]), median(rates["floor"])
-    ratio = median(o / f for o, f in zip(rates["ours"], rates["floor"], strict=True))
-    return {
-        "job": job, "unit": "cases/s", "ours": round(ours), "floor": round(least),
-        "ratio": round(ratio, 2), "goal": f">= {GOAL}", "met": ratio >= GOAL,
-    }  # fmt: skip
+    ours, least = by_turns(by_the_door, by_raw_sql, turns=overdue // BATCH // 2 - 1)
+    ratio = least.cpu / ours.cpu
+    say(
+        job=f"escalate, of {cases:,} cases",
+        unit="cases/s",
+        ours=round(BATCH / ours.middle),
+        floor=round(BATCH / least.middle),
+        ratio=round(ratio, 2),
+        goal=f">= {GOAL}",
+        met=ratio >= GOAL,
+        cpu_us=round(ours.cpu / BATCH * 1e6),
+        postgres_us=round(ours.postgres / BATCH * 1e6),
+        floor_cpu_us=round(least.cpu / BATCH * 1e6),
+    )
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    os.environ.setdefault("DEMO", "1")
-    os.environ.setdefault("VAR_DIR", "var/bench")
-    os.environ.setdefault("LOG_LEVEL", "ERROR")
+    prepare()
     from bench.world import a_fresh_database
+    from config.memory import settle
 
-    with a_fresh_database():
-        for line in run(*SIZES[os.environ.get("SIZE", "small")]):
-            print(json.dumps(line), flush=True)  # noqa: T201
+    for size in SIZES["small" if SMALL else "full"]:
+        with a_fresh_database():
+            settle()
+            run(*size)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from config.demo_story import (
     STRIPE,
     TEAM,
     Act,
+    Changed,
     Paid,
     Person,
     Story,
@@ -44,7 +45,7 @@ from marketplace.models import Company, Membership, Product, TeamMember, User
 from notifications.models import Notification
 from payments import refunds
 from payments.models import Payment, Refund
-from resolution import cases, evidence, sweeps
+from resolution import cases, evidence, rules, sweeps
 from resolution.actors import as_buyer, as_creator, as_staff
 from resolution.models import Attachment, Case, Event, Rule
 from resolution.terms import SYSTEM, Actor, State, Verdict
@@ -163,17 +164,29 @@ class History:
                 currency=article.currency,
                 interval=article.interval,
             )
-        for position, rule in enumerate(RULES, 1):
-            Rule.objects.create(
-                company=self.companies[rule.shop],
+        for rule in RULES:
+            written = rules.add(
+                self.companies[rule.shop],
+                by=self.users[rule.by],
                 name=rule.name,
-                position=position,
                 reasons=list(rule.reasons),
-                product=self.products[rule.article] if rule.article else None,
-                maximum_minor=rule.maximum,
-                currency="USD" if rule.maximum else "",
+                product_ids=[self.products[article].pk for article in rule.articles],
+                processor=rule.processor,
+                membership=rule.membership,
+                maximums=dict(rule.maximums),
+                day_limits=dict(rule.day),
+                month_limits=dict(rule.month),
+                buyer_limit=rule.buyer,
+                delay_hours=rule.delay_hours,
                 message=rule.message,
             )
+            for later in rule.changes:
+                moment = self.now - timedelta(days=later.days_ago)
+                self._at(moment, self._change_rule, written, later)
+
+    def _change_rule(self, rule: Rule, later: Changed) -> None:
+        now = Rule.objects.get(pk=rule.pk)
+        rules.change(now, now.version, by=self.users[later.by], **later.columns)
 
     def _pay(self, paid: Paid) -> Payment:
         buyer, product = self.users[paid.buyer], self.products[paid.article]

@@ -4,7 +4,9 @@ Days and hours count back from the moment of loading, or on from the entry befor
 units. People, shops and addresses are made up.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from resolution.terms import Party, Reason, Remedy
 
@@ -186,33 +188,80 @@ PAYMENTS = [
 
 
 @dataclass(frozen=True)
+class Changed:
+    """What somebody made of a rule later, by its columns."""
+
+    days_ago: float
+    by: str
+    columns: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class AutoRespond:
-    """A rule of a shop's, with the reasons that it covers."""
+    """A rule of a shop's, with the reasons that it covers, as `by` wrote it at the beginning.
+
+    Amounts are minor units by currency; `day` and `month` are limits of 24 hours and of 30 days,
+    `buyer` of refunds to one buyer.
+    """
 
     shop: str
+    by: str
     name: str
     reasons: tuple[Reason, ...]
     message: str
-    maximum: int | None = None
-    article: str | None = None
+    maximums: Mapping[str, int] = field(default_factory=dict)
+    day: Mapping[str, int] = field(default_factory=dict)
+    month: Mapping[str, int] = field(default_factory=dict)
+    buyer: int | None = None
+    articles: tuple[str, ...] = ()
+    processor: str = ""
+    membership: str = ""
+    delay_hours: int = 0
+    changes: tuple[Changed, ...] = ()
 
 
 RULES = [
     AutoRespond(
         "kiln",
+        "hana",
         "Canceled in time",
         (CANCELED,),
         "Hi {{ first_name }}, no hard feelings: {{ amount }} for {{ product }} is on its way back "
         "to your {{ method }}. The recipes that you saved stay yours. {{ company }}",
-        maximum=5000,
+        maximums={"USD": 3500},
+        changes=(
+            Changed(51.0, "jonas", {"maximums": {"USD": 5000, "EUR": 4500}}),
+            Changed(
+                33.0,
+                "hana",
+                {"day_limits": {"USD": 15000, "EUR": 13000}, "month_limits": {"USD": 60000}},
+            ),
+        ),
     ),
     AutoRespond(
         "kiln",
+        "hana",
         "Handbook that never came",
         (NOT_RECEIVED,),
         "Hi {{ first_name }}, sorry that {{ product }} didn’t reach you. {{ amount }} goes back to "
         "your {{ method }} now. If you still want to read it, write to us and we send a copy.",
-        article="handbook",
+        articles=("handbook",),
+        buyer=1,
+    ),
+    AutoRespond(
+        "kiln",
+        "hana",
+        "Recipes, after a day to look",
+        (NOT_AS_DESCRIBED, NOT_RECEIVED),
+        "Hi {{ first_name }}, sorry about {{ product }}. {{ amount }} is on its way back to your "
+        "{{ method }}, and there is nothing more for you to do. {{ company }}",
+        maximums={"USD": 3500},
+        day={"USD": 7000},
+        month={"USD": 21000},
+        articles=("glaze",),
+        buyer=1,
+        delay_hours=24,
+        changes=(Changed(19.0, "jonas", {"delay_hours": 48}),),
     ),
 ]
 
@@ -524,6 +573,20 @@ STORIES = [
     Story(
         "ruth", "glaze", STRIPE, 0.9, CANCELED,
         "I had canceled before it renewed. Could you have a look?",
+    ),
+    Story(
+        "maya", "glaze", PAYPAL, 13.4, NOT_AS_DESCRIBED,
+        "This month’s recipes are last month’s with new names.",
+        (
+            Act(9, "tom", "cancel_refund"),
+            Act(2, "tom", "request_info", "They look alike, I know. Which two did you compare?"),
+            Act(21, "buyer", "reply", "Celadon 4 and Sea 2. The amounts are the same to the gram."),
+            Act(5, "tom", "accept", "You are right, that was my mistake. Sorry, Maya."),
+        ),
+    ),
+    Story(
+        "daniel", "glaze", STRIPE, 1.2, NOT_AS_DESCRIBED,
+        "Three of the recipes have no firing temperature, so I can’t use them.",
     ),
 ]  # fmt: skip
 

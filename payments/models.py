@@ -41,9 +41,11 @@ class Payment(models.Model):
 
     public_id = PublicIdField("pay_")
     buyer = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="payments"
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="payments", db_index=False
     )
-    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="payments")
+    company = models.ForeignKey(
+        Company, on_delete=models.PROTECT, related_name="payments", db_index=False
+    )
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="payments")
     membership = models.ForeignKey(
         Membership, on_delete=models.PROTECT, related_name="payments", null=True, blank=True

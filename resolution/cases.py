@@ -35,7 +35,7 @@ from payments.models import Payment, Refund
 from payments.money import format_money
 from resolution import announcements, eligibility
 from resolution.lifecycle import IN_REVIEW, Lifecycle, may_award, takes_two
-from resolution.models import Attachment, Case, Event
+from resolution.models import Attachment, Case, Event, RuleUse
 from resolution.terms import (
     SYSTEM,
     Act,
@@ -200,7 +200,9 @@ def take_step(
     on the page where the person decided. Raises CaseChanged when the case has moved on since,
     NotAllowed when the step is not the actor's, StepRefused for any other reason not to.
     """
-    act = Act(actor, message, verdict, asks, reference, proposes, ends_membership, facts or {})
+    act = Act(
+        actor, message, verdict, asks, reference, proposes, ends_membership, facts=facts or {}
+    )
     with transaction.atomic():
         locked = _lock([case.pk], step, skip_locked=False)
         if not locked:
@@ -224,17 +226,24 @@ def take_step(
     return taken.event
 
 
+Acts = Callable[[Sequence[Case]], Mapping[int, Act]]
+"""From the cases that are held to what is done to each, by primary key; none for those to leave."""
+
+
+def _nothing_else(cases: Sequence[Case]) -> Mapping[int, Act]:
+    return dict.fromkeys([case.pk for case in cases], BY_ITSELF)
+
+
 def take_step_on_all(
-    case_ids: Sequence[int],
-    step: str,
-    act_for: Callable[[Case], Act] = lambda case: BY_ITSELF,
+    case_ids: Sequence[int], step: str, acts_for: Acts = _nothing_else
 ) -> list[int]:
     """Take the same step of the system on every case that it is still open to; answer their ids.
 
     Cases that somebody else holds are left for the next sweep, and so are those that refuse.
     Rules, timeline and messages are those of `take_step`; the rows are read and written together,
-    a thousand cases at a time. `act_for` gets whole cases for a step that moves money, and for any
-    other step cases without what they refer to.
+    a thousand cases at a time. `acts_for` is asked once they are locked, in the transaction; it
+    gets whole cases for a step that moves money, and for any other step cases without what they
+    refer to.
     """
     done: list[int] = []
     for start in range(0, len(case_ids), BATCH):
@@ -244,14 +253,15 @@ def take_step_on_all(
                 cases, now = _lock(ids, step, skip_locked=True), clock.database_now()
             else:
                 cases, now = _lock_alone(ids)
+            acts = acts_for(cases)
             batch = []
             for case in cases:
                 case.as_of = now
                 row = _row(case, step)
-                if row is None:
+                if row is None or case.pk not in acts:
                     continue
                 try:
-                    batch.append(_run(case, step, act_for(case), now, row=row))
+                    batch.append(_run(case, step, acts[case.pk], now, row=row))
                 except StepRefused as reason:
                     log.warning("%s of %s is stuck: %s", step, case.public_id, reason)
             _write(batch)
@@ -361,7 +371,7 @@ def _run(
         asked = effects.waits_on
         case.waiting_on = asked(case) if callable(asked) else asked
     ticking = effects.clock(case) if callable(effects.clock) else effects.clock
-    _set_clock(case, ticking, now)
+    _set_clock(case, ticking, now, act.wait)
     case.updated_at = now
     case.last_seq += 1
     if step not in NOT_A_CHANGE:
@@ -494,7 +504,7 @@ def _end_membership(taken: _Taken, now: datetime) -> None:
         taken.act = replace(taken.act, facts={**taken.act.facts, "membership_ended": True})
 
 
-def _set_clock(case: Case, ticking: Clock, now: datetime) -> None:
+def _set_clock(case: Case, ticking: Clock, now: datetime, wait: timedelta) -> None:
     if ticking == Clock.KEEP:
         return
     case.clock_started_at = now
@@ -508,6 +518,11 @@ def _set_clock(case: Case, ticking: Clock, now: datetime) -> None:
         case.due_at = now + timedelta(days=settings.APPEAL_DAYS)
     elif ticking == Clock.STAFF:
         case.due_at = in_business_days(now, settings.STAFF_TARGET_DAYS)
+    elif ticking == Clock.DELAY:
+        case.due_at = now + wait
+    elif ticking == Clock.REST:
+        whole = case.opened_at + timedelta(days=settings.RESPONSE_DAYS)
+        case.due_at = max(whole, now + timedelta(days=1))
 
 
 @lru_cache(maxsize=256)
@@ -633,6 +648,7 @@ def _write(batch: Sequence[_Taken], *, update: bool = True) -> None:
         Notification.objects.bulk_create([Notification(**row) for row in columns])
     else:
         copy_in(Notification, MESSAGE, messages)
+    _note_rules(batch)
     heard = [taken for taken in batch if taken.case.heard]
     webhooks.announce(
         news for t in heard for news in announcements.of_step(t.event, t.case, t.was, t.refund)
@@ -702,6 +718,32 @@ def _attach(taken: _Taken) -> None:
         ).update(event=taken.event, position=position)
         if not bound:
             raise StepRefused(_("One of the files can’t be sent any more. Add it again."))
+
+
+def _note_rules(batch: Sequence[_Taken]) -> None:
+    """Write down what rules did about these cases: one row a case, from planned to refunded."""
+    uses = [
+        RuleUse(
+            case=taken.case,
+            rule_id=rule["id"],
+            version=rule["version"],
+            amount_minor=taken.act.verdict.amount_minor
+            if taken.act.verdict
+            else taken.act.facts["amount_minor"],
+            turned_away=taken.act.facts.get("turned_away", ""),
+            taken_at=taken.event.created_at,
+            refunded_at=taken.event.created_at if taken.effects.moves_money else None,
+        )
+        for taken in batch
+        if (rule := taken.act.facts.get("rule"))
+    ]
+    if uses:
+        RuleUse.objects.bulk_create(
+            uses,
+            update_conflicts=True,
+            unique_fields=["case"],
+            update_fields=["version", "amount_minor", "refunded_at"],
+        )
 
 
 def _messages(batch: Sequence[_Taken]) -> list[tuple[str, int, str, str, str]]:

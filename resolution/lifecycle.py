@@ -57,6 +57,16 @@ def overdue(case: "Lifecycle") -> bool:
     return case.due_at is not None and case.due_at <= case.as_of
 
 
+def refund_planned(case: "Lifecycle") -> bool:
+    """A rule gives the money back on a date that is set, unless somebody acts before."""
+    return case.state == AWAITING_CREATOR and case.waiting_on == SYSTEM
+
+
+def time_to_refund(case: "Lifecycle") -> bool:
+    """The case is new, or the date of its planned refund has come."""
+    return case.state == OPEN or (refund_planned(case) and overdue(case))
+
+
 def answer_due(case: "Lifecycle") -> bool:
     """The case waits for the buyer or the creator."""
     return case.waiting_on in BOTH
@@ -332,13 +342,27 @@ class Lifecycle(models.Model):
     def open_case(self, act: Act) -> None:
         """The buyer says what went wrong with a payment that is eligible."""
 
-    @transition(field=state, source=OPEN, target=DECIDED, permission=by(SYSTEM),
-                conditions=[not_frozen],
+    @transition(field=state, source=[OPEN, AWAITING_CREATOR], target=DECIDED,
+                permission=by(SYSTEM), conditions=[time_to_refund, not_frozen],
                 custom=effects(_("Refund automatically"), words=REQUIRED, clock=Clock.STOP,
                                waits_on=SYSTEM, tells=BOTH, moves_money=True))  # fmt: skip
     def auto_refund(self, act: Act) -> None:
         """A rule of the creator's matches: the buyer gets what they asked for, with its message."""
         self._decide(act, final=True)
+
+    @transition(field=state, source=OPEN, target=AWAITING_CREATOR, permission=by(SYSTEM),
+                conditions=[not_frozen],
+                custom=effects(_("Plan a refund"), clock=Clock.DELAY, waits_on=SYSTEM,
+                               tells=BOTH))  # fmt: skip
+    def plan_refund(self, act: Act) -> None:
+        """A rule with a delay matches: the refund follows, unless a side acts before."""
+
+    @transition(field=state, source=AWAITING_CREATOR, target=AWAITING_CREATOR,
+                permission=by(CREATOR, SYSTEM, when=[answers_cases]), conditions=[refund_planned],
+                custom=effects(_("Cancel the planned refund"), clock=Clock.REST, waits_on=CREATOR,
+                               tells=BOTH))  # fmt: skip
+    def cancel_refund(self, act: Act) -> None:
+        """The creator answers instead; so it is, too, when the rule no longer covers the case."""
 
     @transition(field=state, source=OPEN, target=AWAITING_CREATOR, permission=by(SYSTEM),
                 custom=effects(_("Tell the creator"), clock=Clock.RESPONSE, waits_on=CREATOR,

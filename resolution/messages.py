@@ -26,11 +26,12 @@ from notifications import mail, preferences, webhook_letters
 from notifications.models import Notification
 from notifications.outbox import Composed, one_line
 from payments.money import format_money
-from resolution import reminders, words
+from resolution import reminders, rule_letters, words
 from resolution.actors import as_buyer
 from resolution.cases import NOT_A_CHANGE
 from resolution.lifecycle import IN_REVIEW, runs_the_company
 from resolution.models import Attachment, Case, Event
+from resolution.rules import SWITCHED_OFF
 from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Party, Remedy, State
 
@@ -40,12 +41,12 @@ DAY = timedelta(days=1)
 REASONED = ("decide", "decide_final", "decide_final_alone")
 """The steps whose message is the reason of a decision, and no letter to quote."""
 
-CLOCKED = ("notify_creator", "deny", "request_info", "reply", "ask_party")
+CLOCKED = ("notify_creator", "cancel_refund", "deny", "request_info", "reply", "ask_party")
 """The steps that start a clock of days for a side; a meter shows it to whom it runs for."""
 
 SAME_WORDS = {"decide_final_alone": "decide_final"}
 
-WITH_FACTS = ("open_case", "notify_creator", "auto_refund")
+WITH_FACTS = ("open_case", "notify_creator", "auto_refund", "plan_refund")
 """The first that a side hears of a case: they say what it is about."""
 
 
@@ -87,7 +88,7 @@ class _Standing:
         if "remedy" in data:
             self.decided_in = event
             self.remedy, self.amount_minor = data["remedy"], data["amount_minor"]
-        elif event.step in ("retry_refund", "credit_instead"):
+        elif event.step in ("plan_refund", "retry_refund", "credit_instead"):
             self.amount_minor = data.get("amount_minor", self.amount_minor)
         if event.step == "credit_instead":
             self.remedy = Remedy.CREDIT
@@ -213,7 +214,7 @@ class _Letters(Mapping[int, Composed | None]):
     """The letters of a batch of messages by primary key, each written when it is asked for."""
 
     def __init__(self, notifications: Sequence[Notification]) -> None:
-        self.ready = webhook_letters.compose(notifications)
+        self.ready = webhook_letters.compose(notifications) | rule_letters.compose(notifications)
         self.messages = {message.pk: message for message in notifications}
         self.known = _Timelines.of([m for m in notifications if m.pk not in self.ready])
 
@@ -250,6 +251,8 @@ def notices(notifications: Sequence[Notification]) -> list[Notice]:
                 found.append(Notice(message, at, *letter.headline(), letter.href))
             elif said := letters.ready.get(message.pk):
                 href = f"/dash/resolution-center/developers/webhooks/{message.about}/"
+                if message.kind == SWITCHED_OFF:
+                    href = rule_letters.HREF
                 found.append(Notice(message, message.created_at, said.subject, "", href))
     return found
 
@@ -377,6 +380,7 @@ class _Letter:
             "they_may_appeal": bool(may_appeal - {self.side}),
             "they": one_line(case.company.name if self.to_buyer else case.buyer.first_name),
             "rule": one_line(event.data.get("rule", {}).get("name", "")),
+            "by_rule": event.party == Party.SYSTEM,
             "reference": one_line(event.data.get("reference", "")),
             "response_days": npgettext("in …", "{days} day", "{days} days", days).format(days=days),
             "asked_by_staff": event.state_after in IN_REVIEW,
@@ -387,7 +391,8 @@ class _Letter:
         """What stands around the words: facts, what somebody wrote, the button, the reason why."""
         event = self.event
         site = settings.SITE_URL.rstrip("/")
-        said = self.standing.opening if event.step == "notify_creator" else event
+        opens = event.step in ("notify_creator", "plan_refund") and not self.to_buyer
+        said = self.standing.opening if opens else event
         reasoned = event.step in REASONED
         day, days = self._clock()
         stop = preferences.stop_token(self.reader_user, group) if group else ""

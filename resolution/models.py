@@ -59,9 +59,14 @@ class Case(Lifecycle):
     """
 
     public_id = PublicIdField("reso_")
-    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="cases")
-    buyer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="cases")
-    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="cases")
+    # What an index further down begins with needs none of its own: each step would write to both.
+    payment = models.ForeignKey(
+        Payment, on_delete=models.PROTECT, related_name="cases", db_index=False
+    )
+    buyer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="cases", db_index=False)
+    company = models.ForeignKey(
+        Company, on_delete=models.PROTECT, related_name="cases", db_index=False
+    )
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="cases")
     reason = models.CharField(max_length=24, choices=Reason.choices)
     asked_minor = models.BigIntegerField()
@@ -158,7 +163,7 @@ class Event(models.Model):
     """
 
     public_id = PublicIdField("revt_")
-    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="events")
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="events", db_index=False)
     seq = models.PositiveIntegerField()
     step = models.CharField(max_length=24)
     party = models.CharField(max_length=8, choices=Party.choices)
@@ -273,7 +278,7 @@ class Attachment(models.Model):
     public_id = PublicIdField("att_")
     uploader = models.ForeignKey(User, on_delete=models.PROTECT, related_name="attachments")
     event = models.ForeignKey(
-        Event, on_delete=models.PROTECT, null=True, related_name="attachments"
+        Event, on_delete=models.PROTECT, null=True, related_name="attachments", db_index=False
     )
     position = models.PositiveSmallIntegerField(null=True)
     file = models.FileField(
@@ -426,24 +431,49 @@ class Draft(models.Model):
 
 
 class Rule(models.Model):
-    """A creator's auto-respond rule: refund this class of case at once, with this message.
+    """A creator's auto-respond rule: refund this class of case by itself, with this message.
 
     Rules of a company are tried by `position`; the first that matches wins. `version` goes up with
-    each change, and an automatic refund records the version and the message as sent.
+    each change, and an automatic refund records the version and the message as sent. Amounts are
+    minor units by currency. Once there are `maximums`, a currency without one is not covered; a
+    currency without a limit has none. Limits are of any 24 hours and of any 30 days.
     """
+
+    class Membership(models.TextChoices):
+        ANY = "", _lazy("Any membership, or none")
+        ENDED = "ended", _lazy("A membership that has ended")
+        RUNNING = "running", _lazy("A membership that goes on")
+
+    class OffBecause(models.TextChoices):
+        SOMEBODY = "", _lazy("Somebody turned it off")
+        LIMITS = "limits", _lazy("It kept reaching its limits")
+        REFUNDS = "refunds", _lazy("Its refunds kept failing")
 
     company = models.ForeignKey(Company, on_delete=models.CASCADE, related_name="rules")
     name = models.CharField(max_length=80)
     position = models.PositiveIntegerField()
     enabled = models.BooleanField(default=True)
+    off_because = models.CharField(max_length=8, choices=OffBecause.choices, blank=True)
+    switched_at = models.DateTimeField(default=clock.now, editable=False)
     reasons: "ArrayField[Sequence[str], list[str]]" = ArrayField(
         models.CharField(max_length=24, choices=Reason.choices)
     )
-    product = models.ForeignKey(
-        Product, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    product_ids: "ArrayField[Sequence[int], list[int]]" = ArrayField(
+        models.BigIntegerField(), default=list, blank=True, help_text="None stands for all."
     )
-    maximum_minor = models.BigIntegerField(null=True, blank=True)
-    currency = models.CharField(max_length=3, blank=True)
+    processor = models.CharField(
+        max_length=10,
+        choices=[("", "Any"), ("stripe", "Stripe"), ("paypal", "PayPal")],
+        blank=True,
+    )
+    membership = models.CharField(max_length=8, choices=Membership.choices, blank=True)
+    maximums = models.JSONField(default=dict, blank=True)
+    day_limits = models.JSONField(default=dict, blank=True)
+    month_limits = models.JSONField(default=dict, blank=True)
+    buyer_limit = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Refunds to one buyer in any 30 days."
+    )
+    delay_hours = models.PositiveSmallIntegerField(default=0)
     message = models.TextField()
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -457,14 +487,80 @@ class Rule(models.Model):
                 name="rule_place_once",
                 deferrable=models.Deferrable.DEFERRED,
             ),
-            models.CheckConstraint(
-                condition=Q(maximum_minor__isnull=True) | Q(maximum_minor__gt=0) & ~Q(currency=""),
-                name="rule_maximum_has_a_currency",
-            ),
         )
 
     def __str__(self) -> str:
         return self.name
+
+
+class RuleUse(models.Model):
+    """What a rule did about a case that it covers: refunds it, plans to, or leaves it to a person.
+
+    Written by the door together with the step. Limits are counted from these rows, while the rule
+    is held.
+    """
+
+    class TurnedAway(models.TextChoices):
+        NOT = "", "Not turned away"
+        DAY = "day", "Over the limit of 24 hours"
+        MONTH = "month", "Over the limit of 30 days"
+        BUYER = "buyer", "Over the limit of one buyer"
+
+    case = models.OneToOneField(Case, on_delete=models.PROTECT, related_name="rule_use")
+    rule = models.ForeignKey(
+        Rule, on_delete=models.SET_NULL, null=True, related_name="uses", db_index=False
+    )
+    version = models.PositiveIntegerField()
+    amount_minor = models.BigIntegerField()
+    turned_away = models.CharField(max_length=5, choices=TurnedAway.choices, blank=True)
+    taken_at = models.DateTimeField()
+    refunded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = (
+            models.Index(
+                fields=["rule", "refunded_at"], condition=Q(turned_away=""), name="rule_use_counted"
+            ),
+            models.Index(
+                fields=["rule", "taken_at"], condition=~Q(turned_away=""), name="rule_use_turned"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.rule} on {self.case}"
+
+
+class RuleChange(models.Model):
+    """One entry of the history of a company's rules: who changed what, when. Never changed.
+
+    `columns` is the rule as it was afterwards; `actor` is nobody where it happened by itself.
+    """
+
+    class Act(models.TextChoices):
+        ADDED = "added", "Added"
+        CHANGED = "changed", "Changed"
+        ON = "on", "Turned on"
+        OFF = "off", "Turned off"
+        MOVED = "moved", "Moved"
+        DELETED = "deleted", "Deleted"
+
+    company = models.ForeignKey(
+        Company, on_delete=models.CASCADE, related_name="rule_changes", db_index=False
+    )
+    rule = models.ForeignKey(Rule, on_delete=models.SET_NULL, null=True, related_name="changes")
+    rule_number = models.BigIntegerField(help_text="The rule's id, also when it is gone.")
+    version = models.PositiveIntegerField()
+    act = models.CharField(max_length=8, choices=Act.choices)
+    actor = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    columns = models.JSONField(default=dict)
+    at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        indexes = (models.Index(fields=["company", "-id"], name="rule_change_of_company"),)
+
+    def __str__(self) -> str:
+        return f"{self.columns.get('name', '')}: {self.act}"
 
 
 class SavedReply(models.Model):

@@ -98,5 +98,4 @@ def filled_in(case: Case, actor: Actor, reply_id: str) -> str:
 def example_values(company: Company) -> dict[str, str]:
     """What the variables could stand for, to show what a reply reads like."""
     product = company.products.order_by("name", "pk").first()
-    currency = product.currency if product else "USD"
-    return rules.example_values(company, product, None, currency)
+    return rules.example_values(company, product, {})

@@ -4,7 +4,8 @@ Every rule is the lifecycle's and every change goes through the door of `cases`.
 to run at any time, any number of times, from any number of workers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from django.db.models import F, Q
 
@@ -12,7 +13,8 @@ from marketplace import clock
 from payments.models import Payment, Refund
 from resolution import rules
 from resolution.cases import BATCH, CaseChanged, is_open, take_step, take_step_on_all
-from resolution.models import Case
+from resolution.lifecycle import refund_planned
+from resolution.models import Case, CaseQuerySet, Rule, RuleUse
 from resolution.terms import BOTH, SYSTEM, Act, Money, Party, Remedy, State
 
 
@@ -22,6 +24,9 @@ def advance(case_ids: Sequence[int]) -> None:
     if _triage([case.pk for case in cases if case.state == State.OPEN]):
         cases = list(Case.objects.filter(pk__in=case_ids))
     now = clock.database_now()
+    for case in cases:
+        case.as_of = now
+    _carry_out_plans([c.pk for c in cases if refund_planned(c) and is_open(c, "auto_refund")])
     for step in ("escalate", "decide_unanswered", "resume_review", "finalize", "close"):
         due = []
         for case in cases:
@@ -47,38 +52,105 @@ def sweep(limit: int = 5 * BATCH) -> int:
         ),
     }
     done = _triage(list(due.filter(state=State.OPEN).values_list("pk", flat=True)[:limit]))
+    planned = _planned().filter(due_at__lte=now, frozen_at=None).order_by("due_at", "pk")
+    done += _carry_out_plans(list(planned.values_list("pk", flat=True)[:limit]))
     for step, cases in found.items():
         ids = list(cases.order_by("due_at", "pk").values_list("pk", flat=True)[:limit])
         done += len(take_step_on_all(ids, step))
     return done
 
 
+def _planned() -> CaseQuerySet:
+    """The cases whose refund a rule has put off."""
+    return Case.objects.filter(state=State.AWAITING_CREATOR, waiting_on=Party.SYSTEM)
+
+
 def _triage(case_ids: Sequence[int]) -> int:
-    """Refund new cases that a rule covers, and hand the others to their creators."""
+    """Refund new cases that a rule covers, now or later, and hand the others to their creators."""
     if not case_ids:
         return 0
-    cases = Case.objects.filter(pk__in=case_ids).select_related(
-        "payment", "buyer", "product", "company"
+    with_rules = Rule.objects.filter(enabled=True).values("company")
+    asked = Case.objects.filter(pk__in=case_ids, company__in=with_rules)
+    covered = set(asked.values_list("pk", flat=True))
+    triage = _Triage()
+    done = take_step_on_all(sorted(covered), "auto_refund", triage.refunds)
+    done += take_step_on_all(list(triage.later), "plan_refund", triage.plans)
+    left = [pk for pk in case_ids if pk not in covered] + list(triage.left)
+    done += take_step_on_all(left, "notify_creator", triage.others)
+    rules.switch_off_where_troubled(
+        ruling.rule.pk for ruling in triage.left.values() if ruling and ruling.turned_away
     )
-    by_company = rules.rules_by_company(case.company_id for case in cases)
-    matched = {
-        case.pk: rule
-        for case in cases
-        if (rule := rules.first_match(case, by_company.get(case.company_id, ())))
-        and case.payment.refundable_minor > 0
-        and case.payment.chargeback != Payment.Chargeback.OPEN
-    }
+    return len(done)
 
-    def answer(case: Case) -> Act:
-        rule = matched[case.pk]
-        amount = min(case.asked_minor, case.payment.refundable_minor)
-        message = rules.fill_in(rule.message, rules.values_for(case, amount))
-        named = {"id": rule.pk, "version": rule.version, "name": rule.name}
-        return Act(SYSTEM, message=message, facts={"rule": named})
 
-    done = take_step_on_all(list(matched), "auto_refund", answer)
-    others = [pk for pk in case_ids if pk not in matched]
-    return len(done) + len(take_step_on_all(others, "notify_creator"))
+class _Triage:
+    """What is done to new cases of companies with rules.
+
+    `later` are those whose rule waits with the refund; `left` those that none covers, or that a
+    limit turns away. A case that somebody else holds is in neither, and waits for the next sweep.
+    """
+
+    def __init__(self) -> None:
+        self.later: dict[int, rules.Ruling] = {}
+        self.left: dict[int, rules.Ruling | None] = {}
+
+    def refunds(self, cases: Sequence[Case]) -> Mapping[int, Act]:
+        return self._acts(cases, delayed=False)
+
+    def plans(self, cases: Sequence[Case]) -> Mapping[int, Act]:
+        return self._acts(cases, delayed=True)
+
+    def _acts(self, cases: Sequence[Case], *, delayed: bool) -> Mapping[int, Act]:
+        rulings = rules.rulings(cases, clock.database_now())
+        acts = {}
+        for case in cases:
+            ruling = rulings.get(case.pk)
+            if ruling is None or ruling.turned_away:
+                self.left[case.pk] = ruling
+            elif bool(ruling.rule.delay_hours) != delayed:
+                self.later[case.pk] = ruling
+            else:
+                acts[case.pk] = _plan(ruling) if delayed else _refund(case, ruling)
+        return acts
+
+    def others(self, cases: Sequence[Case]) -> Mapping[int, Act]:
+        """Hand a case to its creator, and say so where a limit of a rule turned it away."""
+        turned = {pk: ruling for pk, ruling in self.left.items() if ruling}
+        known = {rule.pk for rule in rules.hold(pk__in={r.rule.pk for r in turned.values()})}
+        acts = dict.fromkeys([case.pk for case in cases], Act(SYSTEM))
+        for pk, ruling in turned.items():
+            if ruling.rule.pk in known:
+                acts[pk] = Act(SYSTEM, facts=ruling.facts | {"turned_away": ruling.turned_away})
+        return acts
+
+
+def _refund(case: Case, ruling: rules.Ruling) -> Act:
+    message = rules.fill_in(ruling.rule.message, rules.values_for(case, ruling.amount_minor))
+    return Act(SYSTEM, message=message, facts=ruling.facts)
+
+
+def _plan(ruling: rules.Ruling) -> Act:
+    return Act(SYSTEM, wait=timedelta(hours=ruling.rule.delay_hours), facts=ruling.facts)
+
+
+def _carry_out_plans(case_ids: Sequence[int]) -> int:
+    """Refund where a rule planned it and still covers the case; hand the others to the creators."""
+    lapsed: list[int] = []
+
+    def acts(cases: Sequence[Case]) -> Mapping[int, Act]:
+        standing = rules.planned_rulings(cases)
+        with_bank = Payment.Chargeback.OPEN
+        lapsed.extend(
+            case.pk
+            for case in cases
+            if case.pk not in standing and case.payment.chargeback != with_bank
+        )
+        return {case.pk: _refund(case, standing[case.pk]) for case in cases if case.pk in standing}
+
+    if not case_ids:
+        return 0
+    done = take_step_on_all(case_ids, "auto_refund", acts)
+    return len(done) + len(take_step_on_all(lapsed, "cancel_refund"))
 
 
 def notice_refund(case_id: int) -> None:
@@ -98,6 +170,9 @@ def notice_refund(case_id: int) -> None:
             take_step(case, step, SYSTEM, facts=facts, seen_version=case.version)
         except CaseChanged:
             return
+        if step == "refund_failed":
+            uses = RuleUse.objects.filter(case=case, rule__isnull=False)
+            rules.switch_off_where_troubled(uses.values_list("rule", flat=True))
         notice_refund(case_id)
 
 

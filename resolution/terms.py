@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.db import models
@@ -95,6 +96,8 @@ class Clock(models.TextChoices):
     APPEAL = "appeal", _("7 days to appeal")
     STAFF = "staff", _("staff target, 2 business days")
     NOW = "now", "now"
+    DELAY = "delay", "as long as the rule says"
+    REST = "rest", "what is left of 7 days from opening"
 
 
 class Words(models.TextChoices):
@@ -139,7 +142,8 @@ class Verdict:
 class Act:
     """Everything that comes with one step besides the case.
 
-    `proposes` names the step that a proposal is for; `ends_membership` goes with an acceptance.
+    `proposes` names the step that a proposal is for; `ends_membership` goes with an acceptance;
+    `wait` is how long a planned refund is put off.
     """
 
     actor: Actor
@@ -149,6 +153,7 @@ class Act:
     reference: str = ""
     proposes: str = ""
     ends_membership: bool = False
+    wait: timedelta = timedelta()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

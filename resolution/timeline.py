@@ -472,19 +472,79 @@ class _Told:
         else:
             said = _("Sent to {creator}. They had until {date} to reply.")
         text = said.format(creator=self.creator, date=self._until())
-        return self._status("", text, icon="mail")
+        return self._status("", f"{text}{self._turned_away()}", icon="mail")
+
+    def _turned_away(self) -> str:
+        """Why the rule that covers the case left it to the creator; buyers are told of no rule."""
+        limits = {
+            "day": _("The rule “%(rule)s” covers this case, but may give no more in 24 hours."),
+            "month": _("The rule “%(rule)s” covers this case, but may give no more in 30 days."),
+            "buyer": _(
+                "The rule “%(rule)s” covers this case, but has refunded this buyer as often as it "
+                "may in 30 days."
+            ),
+        }
+        limit = limits.get(self.data.get("turned_away", ""), "")
+        if not limit or self.reader == BUYER:
+            return ""
+        return f" {limit % {'rule': self.data['rule']['name']}}"
+
+    def _by_rule(self) -> str:
+        rule = self.data.get("rule")
+        if not rule or self.reader == BUYER:
+            return ""
+        told = _("By the rule “%(rule)s”, version %(version)s.")
+        return f" {told % {'rule': rule['name'], 'version': rule['version']}}"
 
     def _auto_refund(self) -> Entry:
         accepted = _("Accepted and refunded automatically.")
         return self._said(
             tag_icon="checkc",
             tag_strong=accepted,
-            tag_text=f" {self._goes_back()}",
+            tag_text=f" {self._goes_back()}{self._by_rule()}",
             alone=(
                 _("You accepted and refunded automatically."),
                 _("{actor} accepted and refunded automatically."),
             ),
         )
+
+    def _plan_refund(self) -> Entry:
+        told = {"amount": self._amount(), "whom": self.buyer, "date": self._until(),
+                "company": self.case.company.name}  # fmt: skip
+        if not self._is_running:
+            was = _("%(amount)s was to go back to %(whom)s on %(date)s.")
+            return self._status(was % told, self._by_rule(), icon="clock")
+        unless = _("%(company)s can answer before that.")
+        if self.reader == CREATOR:
+            unless = _("You can cancel that, or answer before.")
+        goes = _("%(amount)s goes back to %(whom)s on %(date)s.")
+        return self._status(goes % told, f" {unless % told}{self._by_rule()}", icon="clock")
+
+    def _cancel_refund(self) -> Entry:
+        told = {"company": self.case.company.name, "date": self._until()}
+        yours = self.reader == CREATOR
+        if self._is_running:
+            reply = (
+                _("You have until %(date)s to reply.")
+                if yours
+                else _("%(company)s has until %(date)s to reply.")
+            )
+        else:
+            reply = (
+                _("You had until %(date)s to reply.")
+                if yours
+                else _("%(company)s had until %(date)s to reply.")
+            )
+        title = (
+            _("You canceled the planned refund.")
+            if yours
+            else _("%(company)s canceled the planned refund.")
+        )
+        if self.event.party == SYSTEM:
+            title = _("The planned refund was called off.")
+            if self.reader != BUYER:
+                reply = _("Its rule no longer covers this case.") + " " + reply
+        return self._status(title % told, f" {reply % told}", icon="x")
 
     def _accept(self) -> Entry:
         return self._said(

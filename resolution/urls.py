@@ -29,6 +29,11 @@ urlpatterns = [
     ),
     path("dash/resolution-center/auto-respond/", auto_respond.rules, name="dash-rules"),
     path("dash/resolution-center/auto-respond/new/", auto_respond.rule_new, name="dash-rule-new"),
+    path(
+        "dash/resolution-center/auto-respond/history/",
+        auto_respond.rule_history,
+        name="dash-rule-history",
+    ),
     path("dash/resolution-center/auto-respond/<int:pk>/", auto_respond.rule_edit, name="dash-rule"),
     path(
         "dash/resolution-center/auto-respond/<int:pk>/<slug:act>/",

@@ -18,6 +18,7 @@ from django.utils.translation import ngettext, pgettext
 
 from marketplace import clock
 from payments.money import format_money
+from resolution.lifecycle import refund_planned
 from resolution.models import Case, Event
 from resolution.templatetags.rc import when_text
 from resolution.terms import Money, Outcome, Party, Reason, Remedy, ReviewReason, State
@@ -102,6 +103,11 @@ def name_of(case: Case, party: str, reader: str) -> str:
 
 def asked(case: Case) -> str:
     return format_money(case.asked_minor, case.currency)
+
+
+def planned(case: Case) -> str:
+    """What a rule is going to give back."""
+    return format_money(min(case.asked_minor, case.payment.refundable_minor), case.currency)
 
 
 def given(case: Case) -> str:
@@ -217,6 +223,8 @@ def pill(case: Case, reader: str) -> Pill:
     if case.state == State.OPEN:
         label = pgettext("a case", "Sent") if reader == BUYER else pgettext("a case", "New")
         return Pill("calm", label, "mail")
+    if refund_planned(case):
+        return Pill("wait", _("Refund on %(date)s") % {"date": until(case, "date")}, "clock")
     if case.state == State.DECIDED:
         return _pill_decided(case, reader)
     if case.waiting_on == reader and reader != STAFF:
@@ -358,7 +366,35 @@ def _say_open(case: Case, reader: str) -> Said:
     return title, body, None, False
 
 
+def _say_planned(case: Case, reader: str) -> Said:
+    """A rule refunds on a date, and what can be done until then."""
+    told = {
+        "amount": planned(case),
+        "company": case.company.name,
+        "buyer": case.buyer.first_name if reader == CREATOR else case.buyer.name,
+        "date": until(case),
+    }
+    if reader == BUYER:
+        title = _("%(amount)s goes back to you on %(date)s")
+        body = _(
+            "%(company)s refunds cases like this one automatically. Until then they can still "
+            "answer you themselves. You don’t need to do anything."
+        )
+    else:
+        title = _("%(amount)s goes back to %(buyer)s on %(date)s")
+        body = _("A rule of %(company)s’s refunds this case by itself, unless a side acts before.")
+    if reader == CREATOR:
+        body = _(
+            "One of your rules refunds this case by itself. Until then you can cancel that, or "
+            "answer now."
+        )
+        return title % told, body % told, (_("Respond"), "#respond"), True
+    return title % told, body % told, None, False
+
+
 def _say_awaiting(case: Case, reader: str) -> Said:
+    if refund_planned(case):
+        return _say_planned(case, reader)
     if reader == CREATOR:
         return (
             _("Reply to {first_name} by {date}").format(
@@ -691,6 +727,9 @@ def progress(case: Case, reader: str, events: Sequence[Event] = ()) -> list[tupl
         return [*steps, (creator, "", ""), (_("Closed"), "", "")]
     if "auto_refund" in last:
         steps.append((_("Auto-respond"), _("Refunded {on}").format(on=on("auto_refund")), "done"))
+    elif refund_planned(case):
+        on_date = _("Refunds %(date)s") % {"date": due}
+        steps.append((_("Auto-respond"), _("Paused") if case.frozen_at else on_date, "now"))
     elif state == State.AWAITING_CREATOR:
         steps.append((creator, by_when, "now"))
     elif "accept" in last:
@@ -780,6 +819,9 @@ def _now_and_next(case: Case, reader: str) -> tuple[str, str]:
         return (_("the money is on its way.") if moves else _("decided for good.")), _(
             "the case closes."
         )
+    if refund_planned(case):
+        after = _("the money goes back on %(date)s.") % {"date": until(case, "date")}
+        return _("a refund is planned."), after
     if case.waiting_on in (BUYER, CREATOR):
         replies = case.state == State.AWAITING_CREATOR
         if case.waiting_on == reader:
@@ -859,6 +901,8 @@ def what_next(case: Case, reader: str) -> list[tuple[str, str]]:
             (_("If it rules for the buyer"), _("The bank returns the money, and the case closes.")),
             (_("If it rules for the creator"), _("The case goes on where it stopped.")),
         ]
+    if refund_planned(case):
+        return _planned_next(case, reader)
     if case.state in (State.OPEN, State.AWAITING_CREATOR):
         if reader == CREATOR:
             return [
@@ -955,6 +999,30 @@ def what_next(case: Case, reader: str) -> list[tuple[str, str]]:
             ),
         ),
         (_("If nobody does"), _("The decision is carried out, and the case closes.")),
+    ]
+
+
+def _planned_next(case: Case, reader: str) -> list[tuple[str, str]]:
+    """What can happen to a refund that a rule has planned."""
+    told = {
+        "amount": planned(case),
+        "company": case.company.name,
+        "buyer": case.buyer.first_name,
+        "date": until(case),
+        "days": settings.RESPONSE_DAYS,
+    }
+    back = _("%(amount)s goes back to %(buyer)s")
+    before = _("If %(company)s answers before"), _("Their answer counts instead.")
+    canceled = _("%(company)s has what is left of %(days)s days since the case was opened.")
+    if reader == BUYER:
+        back = _("%(amount)s goes back to you")
+    if reader == CREATOR:
+        before = _("If you answer before"), _("Accept, deny, or ask: your answer counts instead.")
+        canceled = _("You have what is left of %(days)s days since the case was opened.")
+    return [
+        (back % told, _("By itself, on %(date)s.") % told),
+        (before[0] % told, before[1]),
+        (_("If it is canceled"), canceled % told),
     ]
 
 

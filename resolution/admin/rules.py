@@ -4,11 +4,17 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from django.contrib import admin
-from django.utils.safestring import SafeString
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace.admin import ReadOnlyAdmin, link_to
+from marketplace.models import Product
+from resolution import rule_words
 from resolution.models import Rule
+from resolution.templatetags.rc import when_text
+
+SHOWN_CHANGES = 50
 
 
 @admin.register(Rule)
@@ -23,10 +29,35 @@ class RuleAdmin(ReadOnlyAdmin):
     list_display = ("name", "of", "position", "enabled", "version", "updated_at")
     list_select_related = ("company",)
     fields = (
-        "name", "of", "position", "enabled", "reasons", "product", "maximum_minor", "currency",
-        "message", "version", "created_at", "updated_at",
+        "name", "of", "position", "enabled", "off_because", "switched_at", "reasons", "products",
+        "processor", "membership", "maximums", "day_limits", "month_limits", "buyer_limit",
+        "delay_hours", "message", "version", "created_at", "updated_at", "history",
     )  # fmt: skip
 
     @admin.display(description=_lazy("company"))
     def of(self, rule: Rule) -> SafeString | str:
         return link_to(rule.company)
+
+    @admin.display(description=_lazy("products"))
+    def products(self, rule: Rule) -> str:
+        found = Product.objects.filter(pk__in=rule.product_ids).order_by("name")
+        return ", ".join(found.values_list("name", flat=True)) or str(_lazy("all"))
+
+    @admin.display(description=_lazy("history"))
+    def history(self, rule: Rule) -> SafeString:
+        """Who changed what when, newest first."""
+        changes = list(rule.changes.select_related("actor")[:SHOWN_CHANGES])
+        names = dict(Product.objects.filter(company=rule.company_id).values_list("pk", "name"))
+        return format_html_join(
+            mark_safe("<br>"),
+            "{}: {} {} {}",
+            (
+                (
+                    when_text(entry.at),
+                    entry.who,
+                    entry.did,
+                    "; ".join(f"{what}: {was} → {now}" for what, was, now in entry.changes if was),
+                )
+                for entry in rule_words.history(changes, names)
+            ),
+        )

@@ -43,8 +43,9 @@ STEPS = {
     "appeal": "appeal",
     "withdraw": "withdraw",
     "accept-decision": "accept_decision",
+    "cancel-refund": "cancel_refund",
 }
-CONFIRMED = ("withdraw", "accept-decision")
+CONFIRMED = ("withdraw", "accept-decision", "cancel-refund")
 WRITTEN = ("reply", "comment", "appeal", "respond")
 NO_VERSION = (
     -1
@@ -58,6 +59,7 @@ SENT = {
     "appeal": _lazy("Your appeal is sent. Somebody is going to look at the whole case."),
     "withdraw": _lazy("The case is withdrawn and closed."),
     "accept_decision": _lazy("You accepted the decision."),
+    "cancel_refund": _lazy("The refund is canceled. It’s your turn to reply."),
 }
 
 
@@ -173,6 +175,7 @@ def show(
         "comment": comment,
         "unsent": page.unsent(form["id"] for form in (respond, composer, comment) if form),
         "withdraw_href": page.confirm_href("withdraw"),
+        "cancel_refund_href": page.confirm_href("cancel-refund"),
         "accept_decision_href": page.confirm_href("accept-decision"),
         "cannot_accept": page.cannot_accept(),
         "late": late,
@@ -345,6 +348,14 @@ def _confirmation(case: Case, party: str, name: str) -> tuple[str, str, str]:
             ).format(company=case.company.name),
             _("Withdraw and close the case"),
         )
+    if name == "cancel-refund":
+        text = _(
+            "%(buyer)s has been told that %(amount)s comes back on %(date)s. Cancel it if you want "
+            "to answer yourself: they are told, and you have what is left of the days since they "
+            "opened the case."
+        )
+        told = {"buyer": case.buyer.name, "amount": words.planned(case), "date": words.until(case)}
+        return _("Cancel the planned refund?"), text % told, _("Cancel the refund")
     if case.decided_by == CREATOR:
         return (
             _("Close the case without a refund?"),

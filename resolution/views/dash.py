@@ -30,7 +30,7 @@ from payments.money import currencies_by_exponent, format_money, to_decimal
 from resolution import words
 from resolution.actors import as_creator
 from resolution.forms.case_list import CaseFilter
-from resolution.lifecycle import runs_the_company
+from resolution.lifecycle import refund_planned, runs_the_company
 from resolution.models import Case, CaseQuerySet, Event
 from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Money, Outcome, Party, Reason, Remedy, State
@@ -363,7 +363,7 @@ def _row(case: Case, tab: Tab, now: datetime, *, with_company: bool) -> dict[str
 
 def _due(case: Case, now: datetime) -> str:
     """The date that a case waits for; of the staff's a creator hears a day, while it is to come."""
-    if case.due_at is None or case.waiting_on == Party.SYSTEM:
+    if case.due_at is None or (case.waiting_on == Party.SYSTEM and not refund_planned(case)):
         return ""
     if case.waiting_on == Party.STAFF:
         return when_text(case.due_at, "weekday") if case.due_at > now else ""
@@ -401,6 +401,9 @@ LAST_UPDATES = {
     ("accept_decision", Party.CREATOR): _lazy("You accepted the decision"),
     ("withdraw", Party.BUYER): _lazy("Withdrew"),
     ("auto_refund", Party.SYSTEM): _lazy("Auto-refunded"),
+    ("plan_refund", Party.SYSTEM): _lazy("Refund planned"),
+    ("cancel_refund", Party.CREATOR): _lazy("You canceled the refund"),
+    ("cancel_refund", Party.SYSTEM): _lazy("Refund called off"),
     ("escalate", Party.SYSTEM): _lazy("Went to review"),
     ("refund_sent", Party.SYSTEM): _lazy("Refund sent"),
     ("refund_arrived", Party.SYSTEM): _lazy("Refund arrived"),
@@ -534,6 +537,8 @@ def _tab_of(case: Case) -> Tab:
     by_name = {tab.name: tab for tab in tabs()}
     if case.state in (State.CLOSED, State.DECIDED):
         return by_name[case.state]
+    if refund_planned(case):
+        return by_name["decided"]
     waits = {Party.CREATOR: "needs-reply", Party.BUYER: "buyer"}
     return by_name[waits.get(Party(case.waiting_on), "whop")]
 

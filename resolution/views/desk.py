@@ -32,6 +32,10 @@ def signed_in(request: HttpRequest) -> User:
     return request.user
 
 
+PLANNED = Q(state=State.AWAITING_CREATOR, waiting_on=Party.SYSTEM)
+"""Cases that a rule refunds by itself: the creator need not reply."""
+
+
 @dataclass(frozen=True)
 class Tab:
     """One of the lists: which cases are in it, and what is told of them."""
@@ -101,7 +105,7 @@ def tabs() -> list[Tab]:
         Tab(
             "decided",
             _("Decided"),
-            Q(state=State.DECIDED),
+            Q(state=State.DECIDED) | PLANNED,
             _("Decided cases that are not closed yet"),
             _("Open until"),
             "state",

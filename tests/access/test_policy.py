@@ -256,6 +256,8 @@ GET  hub-act appeal,decided           | in   back 404  404  404  404  404  404  
 POST hub-act appeal,decided           | in   done 404  404  404  404  404  404  404  404  404
 GET  hub-act accept-decision,decided  | in   ok   404  404  404  404  404  404  404  404  404
 POST hub-act accept-decision,decided  | in   done 404  404  404  404  404  404  404  404  404
+GET  hub-act cancel-refund            | in   back 404  404  404  404  404  404  404  404  404
+POST hub-act cancel-refund            | in   403  404  404  404  404  404  404  404  404  404
 GET  hub-act nonsense                 | in   404  404  404  404  404  404  404  404  404  404
 POST hub-act nonsense                 | in   404  404  404  404  404  404  404  404  404  404
 GET  hub-live                         | in   ok   404  404  404  404  404  404  404  404  404
@@ -284,6 +286,8 @@ GET  dash-act appeal,decided          | in   404  404  back back back back 404  
 POST dash-act appeal,decided          | in   404  404  done done 403  403  404  404  404  done
 GET  dash-act accept-decision,decided | in   404  404  ok   ok   back back 404  404  404  ok
 POST dash-act accept-decision,decided | in   404  404  done done 403  403  404  404  404  done
+GET  dash-act cancel-refund           | in   404  404  ok   ok   ok   back 404  404  404  ok
+POST dash-act cancel-refund           | in   404  404  done done done 403  404  404  404  done
 GET  dash-act reply                   | in   404  404  back back back back 404  404  404  back
 POST dash-act reply                   | in   404  404  403  403  403  403  404  404  404  403
 GET  dash-act withdraw                | in   404  404  back back back back 404  404  404  back
@@ -296,6 +300,8 @@ GET  dash-draft respond               | in   405  405  405  405  405  405  405  
 POST dash-draft respond               | in   404  404  back back back back 404  404  404  back
 GET  dash-rules                       | in   404  404  ok   ok   ok   ok   ok   404  404  ok
 POST dash-rules                       | in   405  405  405  405  405  405  405  405  405  405
+GET  dash-rule-history                | in   404  404  ok   ok   ok   ok   ok   404  404  ok
+POST dash-rule-history                | in   405  405  405  405  405  405  405  405  405  405
 GET  dash-rule-new                    | in   404  404  ok   ok   403  403  ok   404  404  ok
 POST dash-rule-new                    | in   404  404  done done 403  403  done 404  404  done
 GET  dash-rule                        | in   404  404  ok   ok   403  403  404  404  404  ok
@@ -442,6 +448,9 @@ class World:
         self.rule = Rule.objects.create(
             company=company, name="All", reasons=["fraudulent"], message="Sorry.", position=1
         )
+        Rule.objects.update(delay_hours=24)
+        self.planned = self.walked()
+        Rule.objects.update(delay_hours=0)
         self.reply = SavedReply.objects.create(company=company, title="Hello", text="Hi.")
         self.own_token, _ = tokens.make(bea, "Mine", [tokens.READ_CASES])
         self.company_token, _ = tokens.make(cleo, "Ours", [tokens.READ_CASES], company=company)
@@ -593,7 +602,7 @@ class World:
             "decide,final": self.appealed, "comment,staff": self.escalated,
             "retry": self.failed, "credits": self.failed, "paid": self.failed,
             "propose": self.escalated, "propose-paid": self.failed, "approve": self.proposed,
-            "decline": self.proposed,
+            "decline": self.proposed, "cancel-refund": self.planned,
         }.get(act, self.waiting)  # fmt: skip
 
     def data(self, label: str) -> dict[str, Any]:
@@ -611,7 +620,7 @@ class World:
             } | ({"do": "refund"} if name.startswith("admin") else {})  # fmt: skip
         if name in ("dash-rule", "dash-rule-new"):
             return {
-                "name": "New", "reasons": ["fraudulent"], "message": "Sorry.", "currency": "USD",
+                "name": "New", "reasons": ["fraudulent"], "message": "Sorry.", "delay_hours": "0",
                 "company": self.company.public_id, "version": self.rule.version,
             }  # fmt: skip
         if name.startswith("dash-reply"):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from marketplace import clock
 from marketplace.models import Company, Product, User
 from resolution import cases, rules, sweeps
-from resolution.models import Case, Rule
+from resolution.models import Case, Event, Rule
+from resolution.terms import Actor
+from tests.dash.conftest import MakeCases
 from tests.people import MakePayment
 
 RULES = "/dash/resolution-center/auto-respond/"
@@ -35,9 +39,9 @@ def typed(**changes: Any) -> dict[str, Any]:
     values = {
         "name": "Small ones",
         "reasons": ["product_not_received", "fraudulent"],
-        "maximum": "25",
-        "currency": "USD",
-        "product": "",
+        "maximum_USD": "25",
+        "buyer_limit": "1",
+        "delay_hours": "0",
         "message": "Hi {{ first_name }}, {{ amount }} is on its way.",
         "enabled": "on",
         "do": "save",
@@ -58,22 +62,24 @@ def order() -> list[tuple[str, int]]:
 
 
 def test_a_new_rule_is_saved_as_written(dash: Client, product: Product) -> None:
-    answer = dash.post(NEW, typed(product=product.public_id))
+    answer = dash.post(NEW, typed(products=[product.public_id]))
 
     rule = Rule.objects.get()
     assert (answer.status_code, answer.url) == (302, f"{RULES}#rule-{rule.pk}")  # type: ignore[attr-defined]
-    assert (rule.company, rule.product, rule.name) == (product.company, product, "Small ones")
+    assert (rule.company, rule.name) == (product.company, "Small ones")
+    assert (rule.product_ids, rule.processor, rule.membership) == ([product.pk], "", "")
     assert rule.reasons == ["product_not_received", "fraudulent"]
-    assert (rule.maximum_minor, rule.currency) == (2500, "USD")
+    assert (rule.maximums, rule.day_limits, rule.month_limits) == ({"USD": 2500}, {}, {})
+    assert (rule.buyer_limit, rule.delay_hours) == (1, 0)
     assert rule.message == "Hi {{ first_name }}, {{ amount }} is on its way."
     assert (rule.enabled, rule.version, rule.position) == (True, 1, 1)
 
 
 def test_a_rule_without_an_amount_has_no_limit(dash: Client, product: Product) -> None:
-    dash.post(NEW, typed(maximum=""))
+    dash.post(NEW, typed(maximum_USD="", buyer_limit=""))
 
     rule = Rule.objects.get()
-    assert (rule.maximum_minor, rule.currency, rule.product) == (None, "", None)
+    assert (rule.maximums, rule.product_ids, rule.buyer_limit) == ({}, [], None)
 
 
 @pytest.mark.parametrize(
@@ -84,11 +90,18 @@ def test_a_rule_without_an_amount_has_no_limit(dash: Client, product: Product) -
         ({"name": "one\ntwo"}, "Write the name on one line, without special characters."),
         ({"reasons": []}, "Choose at least one reason."),
         ({"reasons": ["rudeness"]}, "Choose from the reasons below."),
-        ({"maximum": "a lot"}, "Enter an amount above zero and up to $1,000,000.00"),
-        ({"maximum": "-5"}, "Enter an amount above zero and up to $1,000,000.00"),
-        ({"maximum": "1.999"}, "USD amounts have 2 decimals at most."),
-        ({"product": "prod_of_another"}, "Choose one of your own products."),
-        ({"product": "a\0b"}, "Choose one of your own products."),
+        ({"maximum_USD": "a lot"}, "Enter an amount above zero and up to $1,000,000.00"),
+        ({"day_USD": "-5"}, "Enter an amount above zero and up to $1,000,000.00"),
+        ({"month_USD": "1.999"}, "USD amounts have 2 decimals at most."),
+        ({"products": ["prod_of_another"]}, "Choose from your own products."),
+        ({"products": ["a\0b"]}, "Choose from your own products."),
+        ({"day_USD": "24.99"}, "less than one case may ask for. Enter at least $25.00."),
+        ({"day_USD": "90", "month_USD": "80"}, "Enter at least $90.00."),
+        ({"month_USD": "20"}, "Enter at least $25.00."),
+        ({"buyer_limit": "0"}, "Enter 1 or more, or nothing."),
+        ({"buyer_limit": "many"}, "Enter a number, or nothing."),
+        ({"processor": "crypto"}, "crypto is not one of the available choices."),
+        ({"delay_hours": "9999"}, "9999 is not one of the available choices."),
         ({"message": " \n "}, "Write what the buyer reads."),
         ({"message": "\u200b"}, "Write what the buyer reads."),
         (
@@ -136,22 +149,39 @@ def test_another_companys_product_is_none_of_theirs(
         company=nia.companies.get(), name="Theirs", price_minor=100, currency="USD"
     )
 
-    answer = dash.post(NEW, typed(product=theirs.public_id))
+    answer = dash.post(NEW, typed(products=[theirs.public_id]))
 
     assert answer.status_code == 422
     assert "Theirs" not in text_of(answer)
 
 
-def test_a_maximum_is_in_the_currency_that_the_product_is_sold_in(
+def test_each_currency_has_amounts_of_its_own(
     dash: Client, company: Company, product: Product
 ) -> None:
-    yen = Product.objects.create(company=company, name="Yen", price_minor=900, currency="JPY")
+    Product.objects.create(company=company, name="Yen", price_minor=900, currency="JPY")
 
-    refused = dash.post(NEW, typed(product=yen.public_id, currency="USD"))
-    dash.post(NEW, typed(product=yen.public_id, currency="JPY", maximum="¥1,200"))
+    refused = dash.post(NEW, typed(maximum_JPY="10.50"))
+    dash.post(
+        NEW,
+        typed(
+            maximum_JPY="¥1,200",
+            day_JPY="5000",
+            day_USD="$100",
+            month_USD="400",
+            processor="paypal",
+        ),
+    )
 
-    assert "“Yen” is sold in JPY" in text_of(refused)
-    assert Rule.objects.values_list("maximum_minor", "currency").get() == (1200, "JPY")
+    assert "JPY amounts have no decimals." in text_of(refused)
+    rule = Rule.objects.get()
+    assert rule.maximums == {"USD": 2500, "JPY": 1200}
+    assert (rule.day_limits, rule.month_limits) == ({"JPY": 5000, "USD": 10000}, {"USD": 40000})
+    form = text_of(dash.get(address(rule)))
+    values = re.findall(r'<input type="text" name="(\w+_[A-Z]{3})"(?: value="([^"]*)")?', form)
+    assert dict(values) == {
+        "maximum_JPY": "1200", "day_JPY": "5000", "month_JPY": "",
+        "maximum_USD": "25.00", "day_USD": "100.00", "month_USD": "400.00",
+    }  # fmt: skip
 
 
 def test_a_preview_shows_what_the_buyer_reads_and_saves_nothing(
@@ -314,7 +344,7 @@ def test_only_owners_and_admins_change_rules(
 
     assert tried == [status] * 4
     assert moved == (302 if status == 200 else 403)
-    assert ("A rule" in listed, "Turn off" in listed) == (True, status == 200)
+    assert ("A rule" in listed, 'role="switch"' in listed) == (True, status == 200)
     sentence = (
         f"Only owners and admins of Loop &amp; Lens can change its rules. Your role is {role}."
     )
@@ -387,8 +417,9 @@ def test_the_list_says_what_each_rule_refunded(
 
 def test_a_rule_reads_as_a_sentence(dash: Client, make_rule: MakeRule, product: Product) -> None:
     make_rule(
-        reasons=["product_not_received", "fraudulent"], product=product, maximum_minor=2500,
-        currency="USD",
+        reasons=["product_not_received", "fraudulent"], product_ids=[product.pk],
+        maximums={"USD": 2500, "EUR": 2000}, processor="paypal", membership="ended",
+        day_limits={"USD": 9000}, buyer_limit=1, delay_hours=48,
     )  # fmt: skip
 
     html = text_of(dash.get(RULES))
@@ -397,8 +428,13 @@ def test_a_rule_reads_as_a_sentence(dash: Client, make_rule: MakeRule, product: 
     assert sentence
     assert re.sub("<[^>]+>", "", sentence[1]) == (
         "When the reason is Not received or Charge not recognized and the buyer asks for up to "
-        "$25.00 for Golden Hour presets, refund it and send your message."
+        "€20.00 or up to $25.00 for Golden Hour presets, paid by PayPal, and the membership has "
+        "ended, refund it after 2 days and send your message."
     )
+    assert (
+        "At most $90.00 in any 24 hours, 1 refund to one buyer in 30 days. Cases over the limit "
+        "wait for you."
+    ) in html
 
 
 def test_what_people_write_is_text_and_never_markup(
@@ -407,13 +443,122 @@ def test_what_people_write_is_text_and_never_markup(
     hostile = "<script>alert(1)</script>"
     Product.objects.filter(pk=product.pk).update(name=hostile)
     product.refresh_from_db()
-    rule = make_rule(hostile, message=hostile + "{% debug %}", product=product)
+    rule = make_rule(hostile, message=hostile + "{% debug %}", product_ids=[product.pk])
 
     shown = [text_of(dash.get(RULES)), text_of(dash.get(address(rule)))]
-    rules.change(rule, 1, name=hostile)
+    rules.change(rule, 1, name=f"{hostile}!")
     shown.append(text_of(dash.post(address(rule), typed(name=hostile, version=1))))
 
     for html in shown:
         assert re.findall(r"<script(?! src=)", html) == []
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert "{% debug %}" in shown[1]
+
+
+# ── What happens to a rule is kept, and what it would do is shown before ──────────────────────────
+
+
+def history_of(dash: Client) -> list[str]:
+    """The entries of the history as lines: who did what, and each before and after."""
+    html = text_of(dash.get(f"{RULES}history/"))
+    items = re.findall(r'<li class="card rule">(.*?)</li>', html, re.DOTALL)
+    return [" ".join(re.sub("<[^>]+>", " ", item).split()) for item in items]
+
+
+def test_the_history_says_who_changed_what_and_keeps_what_is_deleted(
+    dash: Client, make_rule: MakeRule, cleo: User, product: Product
+) -> None:
+    rule, other = make_rule("Small ones", maximums={"USD": 2500}), make_rule("Other")
+    rule = rules.change(rule, 1, by=cleo, maximums={"USD": 4000}, product_ids=[product.pk])
+    dash.post(address(rule, "off"), {"version": 2})
+    dash.post(address(rule, "down"), {"version": 3})
+    dash.post(address(rule, "delete"), {"version": 3})
+
+    told = history_of(dash)
+
+    assert [line.split(" AM")[-1].split(" PM")[-1].partition(" ")[2] for line in told[:4]] == [
+        "Cleo Park deleted it.",
+        "Cleo Park moved it. Place 1 2",
+        "Cleo Park turned it off. State on off",
+        "Cleo Park changed it. Products all Golden Hour presets Up to $25.00 $40.00",
+    ]
+    assert told[0].startswith("Small ones version 3")
+    assert len(told) == 6
+    assert other.changes.count() == 1
+
+
+def test_what_is_saved_as_it_was_is_no_change(dash: Client, make_rule: MakeRule) -> None:
+    rule = make_rule("Small ones", reasons=["fraudulent"], maximums={"USD": 2500}, buyer_limit=1)
+
+    dash.post(
+        address(rule), typed(reasons=["fraudulent"], message=rule.message, version=rule.version)
+    )
+
+    assert Rule.objects.get().version == 1
+    assert len(history_of(dash)) == 1
+
+
+def tried(html: str) -> str:
+    """The dry run as a reader sees it."""
+    part = html.split('id="dry">')[1].split("<section")[0]
+    return " ".join(re.sub("<[^>]+>", " ", part).split())
+
+
+def test_a_dry_run_shows_what_the_rule_would_have_done_and_changes_nothing(
+    dash: Client, make_rule: MakeRule, make_cases: MakeCases, take: Callable[..., Case],
+    creator: Actor,
+) -> None:  # fmt: skip
+    earlier = make_rule("First", reasons=["fraudulent"])
+    rule = make_rule("Second", reasons=["fraudulent", "not_as_described"], maximums={"USD": 2500})
+    make_cases(2, amount_minor=2000, reason="fraudulent")
+    make_cases(3, amount_minor=2000)
+    denied = make_cases(1, amount_minor=4000, buyer="Piet Jansen")[0]
+    take(denied, "deny", creator, message="No.")
+    make_cases(1, amount_minor=9000)
+    make_cases(1, amount_minor=2000, opened_at=clock.now() - timedelta(days=91))
+
+    now = tried(text_of(dash.get(address(rule))))
+    live = dash.post(
+        address(rule),
+        typed(maximum_USD="40", reasons=rule.reasons, do="preview", version=1, buyer_limit=""),
+        headers={"HX-Request": "true"},
+    )
+    capped = dash.post(
+        address(rule),
+        typed(maximum_USD="40", day_USD="60", reasons=rule.reasons, do="preview", buyer_limit=""),
+    )
+
+    assert now.startswith("Would have matched Last 90 days 3 of 7 cases $60.00 refunded.")
+    said = tried(text_of(live))
+    assert "4 of 7 cases $100.00 refunded. That’s 1 case and $40.00 more than the rule" in said
+    assert "1 of these you denied yourself." in said
+    assert "Case Amount You Piet Jansen $40.00 Denied" in said
+    assert "<html" not in text_of(live)
+    assert "3 of 7 cases $60.00 refunded." in tried(text_of(capped))
+    assert "1 more case matches, but its limits leave it to you." in tried(text_of(capped))
+    assert (Rule.objects.get(pk=rule.pk).version, earlier.uses.count()) == (1, 0)
+    assert not Event.objects.filter(step="auto_refund").exists()
+
+
+def test_an_unfinished_rule_shows_its_message_alone(dash: Client, product: Product) -> None:
+    answer = dash.post(
+        NEW, typed(name="", reasons=[], do="preview"), headers={"HX-Request": "true"}
+    )
+
+    assert answer.status_code == 200
+    assert "Hi Hana, $25.00 is on its way." in text_of(answer)
+    assert "Fill in the rule" in tried(text_of(answer))
+    assert not Rule.objects.exists()
+
+
+def test_a_dry_run_costs_a_fixed_number_of_queries(
+    dash: Client, make_rule: MakeRule, make_cases: MakeCases
+) -> None:
+    rule = make_rule()
+    make_cases(12)
+
+    with CaptureQueriesContext(connection) as queries:
+        dash.get(address(rule))
+
+    # session, person, rule, teams, counts for the menu, products, the other rules, the cases
+    assert len(queries) == 8

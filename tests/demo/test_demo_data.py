@@ -12,7 +12,7 @@ from marketplace import clock
 from marketplace.models import Company, TeamMember, User
 from notifications.models import Notification
 from payments.models import Payment, Refund
-from resolution.models import Attachment, Case, Event, Rule
+from resolution.models import Attachment, Case, Event, Rule, RuleChange
 from resolution.terms import Party, State
 from tests.sandbox_fixture import SandboxClient
 
@@ -59,9 +59,12 @@ def test_staff_are_two_agents_two_of_finance_and_an_administrator() -> None:
 
 
 def test_one_company_answers_by_itself() -> None:
-    assert Rule.objects.filter(company__name="Kiln School").count() == 2
-    assert Rule.objects.count() == 2
+    assert Rule.objects.filter(company__name="Kiln School").count() == 3
+    assert Rule.objects.count() == 3
     assert Event.objects.filter(step="auto_refund").count() == 3
+    assert Event.objects.filter(step="cancel_refund").count() == 1
+    assert Case.objects.filter(state="awaiting_creator", waiting_on="system").count() == 1
+    assert RuleChange.objects.filter(act="changed").count() == 3
 
 
 def test_the_clock_is_where_it_was() -> None:
@@ -136,4 +139,4 @@ def test_money_arrived_within_hours_of_being_sent() -> None:
 
     hours = [round((at - sent[case_id]) / timedelta(hours=1)) for case_id, at in arrived]
 
-    assert Counter(hours) == {3: 4, 2: 4}
+    assert Counter(hours) == {3: 4, 2: 5}

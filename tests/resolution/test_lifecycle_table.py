@@ -53,7 +53,11 @@ def to(target: str, *states: str) -> dict[str, str]:
 
 TABLE = [
     Row("open_case", (BUYER,), to(OPEN, NEW)),
-    Row("auto_refund", (SYSTEM,), to(DECIDED, OPEN)),
+    Row(
+        "auto_refund", (SYSTEM,), to(DECIDED, OPEN, AWAITING_CREATOR), DUE | {"waiting_on": SYSTEM}
+    ),
+    Row("plan_refund", (SYSTEM,), to(AWAITING_CREATOR, OPEN)),
+    Row("cancel_refund", (CREATOR, SYSTEM), stays(AWAITING_CREATOR), {"waiting_on": SYSTEM}),
     Row("notify_creator", (SYSTEM,), to(AWAITING_CREATOR, OPEN)),
     Row("accept", (CREATOR,), to(DECIDED, *ANSWERING)),
     Row("deny", (CREATOR,), to(DECIDED, *ANSWERING)),
