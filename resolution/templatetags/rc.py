@@ -8,6 +8,7 @@ partials in `templates/rc/`, each of which names its context in the comment at i
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as column
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache, cached_property, lru_cache
@@ -21,6 +22,7 @@ from babel.lists import format_list
 from babel.numbers import format_decimal, format_percent
 from django import template
 from django.conf import settings
+from django.template.loader import get_template
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.formats import number_format
@@ -433,3 +435,32 @@ def or_list(parts: Sequence[object]) -> str:
 def quoted(text: str) -> str:
     """What someone wrote as it stands in a text e-mail: indented, in lines of 70 characters."""
     return indent(wrap(str(text), 68), "  ")
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """An entry as one reader sees it; two are the same when all that is drawn is the same."""
+
+    said: str
+    language: str
+    time_zone: str
+    year: int
+    entry: Any = column(compare=False)
+
+
+@register.simple_tag
+def timeline_entry(entry: Any) -> SafeString:
+    """An entry of a timeline, by `rc/_entry.html`.
+
+    Events never change and are read again and again, so what was drawn of the latest is kept. It is
+    found by all that the entry says to this reader, and by how dates are written for them: what is
+    the same for two people looks the same for both.
+    """
+    language, zone = present_locale(), timezone.get_current_timezone_name()
+    year = timezone.localtime(clock.now()).year
+    return _draw(_Drawing(repr(entry), language, zone, year, entry))
+
+
+@lru_cache(maxsize=2000)
+def _draw(drawing: _Drawing) -> SafeString:
+    return SafeString(get_template("rc/_entry.html").render({"entry": drawing.entry}))

@@ -160,3 +160,21 @@ def test_credits_ask_as_much_for_many_entries_as_for_few(
     grant(20)
 
     assert (queries(beas_browser, "/hub/credits/"), with_few <= 8) == (with_few, True)
+
+
+def test_what_is_kept_of_an_entry_is_each_readers_own(
+    beas_browser: Client, cleos_browser: Client, waiting_case: Case, bea: User
+) -> None:
+    def entry(browser: Client, address: str) -> str:
+        page = browser.get(address).content.decode()
+        event = waiting_case.events.get(step="open_case").public_id
+        return page[page.index(f'id="{event}"') :].partition("</article>")[0]
+
+    hers = entry(beas_browser, page_of(waiting_case))
+    theirs = entry(cleos_browser, reverse("dash-case", args=[waiting_case.public_id]))
+    User.objects.filter(pk=bea.pk).update(time_zone="Asia/Tokyo")
+    elsewhere = entry(beas_browser, page_of(waiting_case))
+
+    assert ("<b>You</b>" in hers, "<b>You</b>" in theirs) == (True, False)
+    assert "+09:00" in elsewhere
+    assert "+09:00" not in hers

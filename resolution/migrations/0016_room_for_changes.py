@@ -7,10 +7,10 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("resolution", "0012_one_index_a_column")]
+    dependencies = [("resolution", "0015_one_index_a_column")]
     operations = [
         migrations.RunSQL(
-            "ALTER TABLE resolution_case SET (fillfactor = 85)",
+            "ALTER TABLE resolution_case SET (fillfactor = 90)",
             "ALTER TABLE resolution_case RESET (fillfactor)",
         )
     ]

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('marketplace', '0002_language'),
         ('payments', '0010_one_index_a_column'),
-        ('resolution', '0011_presence'),
+        ('resolution', '0014_rule_without_single_conditions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
