@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from base64 import b64decode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,19 @@ class Env:
         raise ImproperlyConfigured(
             f"{name} must be an address like tcp://host:{port} or unix:///run/a.socket."
         )
+
+    def key(self, name: str) -> bytes | None:
+        """32 bytes in base64, or None when unset. The value is never part of the error."""
+        value = self.text(name, "")
+        if not value:
+            return None
+        try:
+            key = b64decode(value, validate=True)
+        except ValueError:
+            key = b""
+        if len(key) != 32:
+            raise ImproperlyConfigured(f"{name} must be 32 bytes in base64.")
+        return key
 
     def database(self, name: str) -> dict[str, Any]:
         """Django's description of the PostgreSQL database at an address.

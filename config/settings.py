@@ -6,6 +6,7 @@ files, the uploads and all other state in the folder VAR_DIR.
 
 import os
 import secrets
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,6 +71,12 @@ MAX_UNSENT_FILES = env.whole("MAX_UNSENT_FILES", 20, least=3)  # of one person, 
 CLAMD = env.socket("CLAMD_URL", 3310)
 # How long files are kept once their case is closed, 0 for ever. Banks ask for up to 540 days.
 EVIDENCE_KEPT_DAYS = env.whole("EVIDENCE_KEPT_DAYS", 540)
+# What exports are signed with; without one a key that lasts as long as SECRET_KEY does.
+EXPORT_SIGNING_KEY = (
+    env.key("EXPORT_SIGNING_KEY") or sha256(f"export:{SECRET_KEY}".encode()).digest()
+)
+EXPORT_FORMER_KEYS = env.names("EXPORT_FORMER_KEYS", [])  # public ones, in base64
+MAX_EXPORT_BYTES = env.whole("MAX_EXPORT_BYTES", 500 * 2**20, least=1)
 DRAFT_DAYS = env.whole("DRAFT_DAYS", 30, least=1)  # how long a text that was not sent is kept
 # Whole units by currency; sums in a currency that is not named here are over every limit.
 SUPPORT_ACCEPT_LIMIT = env.amounts("SUPPORT_ACCEPT_LIMIT", "USD 50, EUR 50, GBP 40, JPY 7500")
@@ -415,6 +422,8 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "django.server": {"handlers": [], "propagate": True},
+        "fontTools": {"handlers": [], "level": "WARNING"},
+        "fpdf": {"handlers": [], "level": "WARNING"},
         "gunicorn.access": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

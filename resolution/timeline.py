@@ -370,7 +370,8 @@ class _Told:
         names = {BUYER: case.buyer.name, CREATOR: case.company.name, STAFF: platform()}
         roles = {BUYER: _("Buyer"), CREATOR: _("Creator"), STAFF: _("Staff")}
         shows_person = person and (
-            (party == CREATOR and self.reader != BUYER) or (party == STAFF and self.reader == STAFF)
+            (party == CREATOR and self.reader in (CREATOR, STAFF))
+            or (party == STAFF and self.reader == STAFF)
         )
         by = roles[Party(party)]
         if shows_person:

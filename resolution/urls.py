@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from resolution.views import account, auto_respond, dash, files, hub, inbox, insights, replies
+from resolution.views import (
+    account,
+    auto_respond,
+    dash,
+    exports,
+    files,
+    hub,
+    inbox,
+    insights,
+    replies,
+)
 
 urlpatterns = [
     path("hub/", hub.home, name="hub"),
@@ -14,6 +24,7 @@ urlpatterns = [
     path("hub/cases/", hub.case_list, name="hub-cases"),
     path("hub/cases/<str:public_id>/", hub.case, name="hub-case"),
     path("hub/cases/<str:public_id>/live/", hub.live, name="hub-live"),
+    path("hub/cases/<str:public_id>/export/", exports.for_buyer, name="hub-export"),
     path("hub/cases/<str:public_id>/<slug:act>/", hub.act, name="hub-act"),
     path("hub/cases/<str:public_id>/<slug:act>/draft/", hub.draft, name="hub-draft"),
     path("hub/credits/", hub.credits, name="hub-credits"),
@@ -21,6 +32,11 @@ urlpatterns = [
     path("dash/resolution-center/cases.csv", dash.case_list_csv, name="dash-cases-csv"),
     path("dash/resolution-center/cases/<str:public_id>/", dash.case, name="dash-case"),
     path("dash/resolution-center/cases/<str:public_id>/live/", dash.live, name="dash-live"),
+    path(
+        "dash/resolution-center/cases/<str:public_id>/export/",
+        exports.for_creator,
+        name="dash-export",
+    ),
     path("dash/resolution-center/cases/<str:public_id>/<slug:act>/", dash.act, name="dash-act"),
     path(
         "dash/resolution-center/cases/<str:public_id>/<slug:act>/draft/",

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -30,6 +30,7 @@ from resolution.actors import as_staff
 from resolution.admin import audit, deciding, decision_page, listing, money, queue, record
 from resolution.admin.desk import ACTS, Desk
 from resolution.cases import CaseChanged, NotAllowed, StepRefused
+from resolution.export import Audience
 from resolution.forms.decisions import (
     ApproveForm,
     AssignForm,
@@ -38,6 +39,7 @@ from resolution.forms.decisions import (
 )
 from resolution.models import Case, Reading
 from resolution.terms import Party
+from resolution.views import exports
 from resolution.views.onward import onward
 
 STAFF = Party.STAFF
@@ -64,7 +66,7 @@ class CaseAdmin(ReadOnlyAdmin):
     def get_urls(self) -> list[Any]:
         """The stock addresses of list and change; there are none to add, delete or edit raw."""
 
-        def at(route: str, view: Callable[..., HttpResponse], name: str) -> Any:
+        def at(route: str, view: Callable[..., HttpResponseBase], name: str) -> Any:
             return path(route, self.admin_site.admin_view(view), name=f"resolution_case_{name}")
 
         return [
@@ -75,6 +77,7 @@ class CaseAdmin(ReadOnlyAdmin):
             at("<str:public_id>/change/", self.page, "change"),
             at("<str:public_id>/assign/", self.assign, "assign"),
             at("<str:public_id>/audit/", self.audit, "audit"),
+            at("<str:public_id>/export/<slug:audience>/", self.export, "export"),
             path("<str:public_id>/live/", self.live, name="resolution_case_live"),
             path("<str:public_id>/present/", self.present, name="resolution_case_present"),
             at("<str:public_id>/<slug:act>/", self.act, "act"),
@@ -211,6 +214,18 @@ class CaseAdmin(ReadOnlyAdmin):
             case=case,
             audit=audit.of(case),
         )
+
+    def export(self, request: HttpRequest, public_id: str, audience: str) -> HttpResponseBase:
+        """The sealed record of a case, as somebody reads it; who takes it is written down."""
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
+        user, case = self._member(request), _case(public_id)
+        if audience not in list(Audience):
+            raise Http404
+        if as_staff(user, case).conflicted:
+            raise PermissionDenied(record.CONFLICTED)
+        readings.note(user, case, Reading.What.EXPORT, audience)
+        return exports.send(request, case, Audience(audience))
 
     def assign(self, request: HttpRequest, public_id: str) -> HttpResponse:
         """Take a case, from nobody or from a colleague, or let it go."""

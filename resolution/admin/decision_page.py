@@ -8,6 +8,7 @@ from resolution import timeline, words
 from resolution.admin import deciding, failed_refunds, proposals, record
 from resolution.admin.desk import ACTS, Desk
 from resolution.admin.listing import pill_of
+from resolution.export import Audience
 from resolution.forms.decisions import CaseForm
 from resolution.terms import Party
 
@@ -42,6 +43,7 @@ def context(desk: Desk, used: CaseForm | None) -> dict[str, Any]:
         "final": deciding.step_here(case) == "decide_final",
         "why_not": "" if desk.deciding else desk.why_not,
         "money": failed_refunds.refund_of(desk),
+        "exports": () if desk.actor.conflicted else _exports(),
         "assigned": case.assigned_to,
         "assign_seen": case.assigned_to_id or 0,
         "conflicted": desk.actor.conflicted,
@@ -49,6 +51,16 @@ def context(desk: Desk, used: CaseForm | None) -> dict[str, Any]:
         "may_assign": bool(desk.actor.role) and not desk.actor.conflicted
         and case.waiting_on == STAFF,
     }  # fmt: skip
+
+
+def _exports() -> list[tuple[str, str]]:
+    """For whom the record of a case can be had."""
+    return [
+        (Audience.STAFF, _("For us")),
+        (Audience.BANK, _("For a bank")),
+        (Audience.BUYER, _("For the buyer")),
+        (Audience.CREATOR, _("For the creator")),
+    ]
 
 
 def _head(desk: Desk) -> list[str]:

@@ -74,6 +74,7 @@ class Surface:
     act: str
     draft: str
     live: str
+    export: str
     nav: Callable[[HttpRequest, Case | None], Mapping[str, Any]]
 
     def href(self, case: Case) -> str:
@@ -166,6 +167,7 @@ def show(
         "case": case,
         "page_href": surface.href(case),
         "live_href": _live_href(surface, case, part),
+        "export_href": reverse(surface.export, args=[case.public_id]),
         "seconds": settings.LIVE_SECONDS,
         "turn": page.turn(part.steps),
         "facts": words.facts(case, surface.party),

@@ -551,6 +551,6 @@ def _next_href(case: Case) -> str:
 
 DASH = case_page.Surface(
     Party.CREATOR, "dash/case.html", "dash/confirm.html", "dash-case", "dash-act", "dash-draft",
-    "dash-live", lambda request, case: {},
+    "dash-live", "dash-export", lambda request, case: {},
 )  # fmt: skip
 """The dashboard without its menu, which depends on who looks."""

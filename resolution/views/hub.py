@@ -70,7 +70,7 @@ def _case_menu(request: HttpRequest, case: Case | None) -> Mapping[str, Any]:
 
 HUB = Surface(
     Party.BUYER, "hub/case.html", "hub/confirm.html", "hub-case", "hub-act", "hub-draft",
-    "hub-live", _case_menu,
+    "hub-live", "hub-export", _case_menu,
 )  # fmt: skip
 
 

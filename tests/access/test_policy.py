@@ -105,6 +105,8 @@ GET  admin:*_case_present             | 401  401  401  401  401  401  401  401  
 POST admin:*_case_present             | 405  405  405  405  405  405  405  405  405  405  405
 GET  admin:*_case_audit               | in   in   in   in   in   in   in   in   ok   ok   403
 POST admin:*_case_audit               | in   in   in   in   in   in   in   in   405  405  405
+GET  admin:*_case_export              | in   in   in   in   in   in   in   in   ok   ok   403
+POST admin:*_case_export              | in   in   in   in   in   in   in   in   405  405  405
 GET  admin:*_case_act decide          | in   in   in   in   in   in   in   in   back back back
 POST admin:*_case_act decide          | in   in   in   in   in   in   in   in   done done 403
 GET  admin:*_case_act decide,final    | in   in   in   in   in   in   in   in   back back back
@@ -260,6 +262,10 @@ GET  hub-act cancel-refund            | in   back 404  404  404  404  404  404  
 POST hub-act cancel-refund            | in   403  404  404  404  404  404  404  404  404  404
 GET  hub-act nonsense                 | in   404  404  404  404  404  404  404  404  404  404
 POST hub-act nonsense                 | in   404  404  404  404  404  404  404  404  404  404
+GET  hub-export                       | in   ok   404  404  404  404  404  404  404  404  404
+POST hub-export                       | 405  405  405  405  405  405  405  405  405  405  405
+GET  dash-export                      | in   404  404  ok   ok   ok   ok   404  404  404  ok
+POST dash-export                      | 405  405  405  405  405  405  405  405  405  405  405
 GET  hub-live                         | in   ok   404  404  404  404  404  404  404  404  404
 POST hub-live                         | in   405  405  405  405  405  405  405  405  405  405
 GET  hub-draft reply                  | in   405  405  405  405  405  405  405  405  405  405
@@ -560,6 +566,8 @@ class World:
             "hub-open-draft": [self.free.public_id],
             "hub-case": [self.asked.public_id],
             "hub-live": [self.asked.public_id],
+            "hub-export": [self.asked.public_id],
+            "dash-export": [self.asked.public_id],
             "dash-case": [self.asked.public_id],
             "dash-live": [self.asked.public_id],
             "dash-rule": [self.rule.pk],
@@ -580,6 +588,8 @@ class World:
             return [self.case_for(act).public_id, act.split(",")[0]]
         if name in [f"admin:resolution_case_{page}" for page in CASE_PAGES]:
             return [self.escalated.public_id]
+        if name == "admin:resolution_case_export":
+            return [self.escalated.public_id, "bank"]
         if name == "admin:payments_creditaccount_of":
             return [self.bea.public_id]
         if name == "admin:payments_creditaccount_settle":
@@ -733,6 +743,8 @@ SWAPS = {
     "hub-case": ("other buyer", "case", ""),
     "hub-act": ("other buyer", "case", "withdraw"),
     "hub-live": ("other buyer", "case", ""),
+    "hub-export": ("other buyer", "case", ""),
+    "dash-export": ("other owner", "case", ""),
     "hub-draft": ("other buyer", "case", "reply"),
     "hub-open-draft": ("other buyer", "payment", ""),
     "dash-case": ("other owner", "case", ""),
