@@ -34,6 +34,7 @@ from marketplace.doorbell import ring
 from marketplace.models import Company, Membership, Product, TeamMember, User
 from payments.models import Payment
 from payments.money import exponent
+from resolution import erasure
 
 router = Router(tags=["Ingest"])
 
@@ -415,6 +416,8 @@ def _save_user(record: UserIn, named: Named) -> None:
     known = User.objects.filter(public_id=record.id).first()
     if known and known.is_staff:
         raise Refused("This is a person of the platform’s own staff; they are not fed.")
+    if known and erasure.erased([known.pk]):
+        raise Refused("This person was erased, and stays so.")
     # Without a password, which no password matches; “unusable” would let nobody set a first one.
     user = known or User(public_id=record.id, password="")
     user.email, user.name, user.time_zone = email, record.name, record.time_zone

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from api import announced, files, idempotency
+from api import announced, files, forgetting, idempotency
 from marketplace import sealed
 from notifications import webhooks
 
@@ -11,9 +11,10 @@ ROUNDS = 4  # of half a minute each: well within what a task may take
 
 @shared_task
 def sweep_answers() -> None:
-    """Remove the answers that are no longer given again, and files that never came."""
+    """Remove answers that are no longer given again, files that never came, and the erased."""
     idempotency.forget_old_answers()
     files.forget_unused()
+    forgetting.forget_erased()
 
 
 @shared_task

@@ -71,6 +71,8 @@ MAX_UNSENT_FILES = env.whole("MAX_UNSENT_FILES", 20, least=3)  # of one person, 
 CLAMD = env.socket("CLAMD_URL", 3310)
 # How long files are kept once their case is closed, 0 for ever. Banks ask for up to 540 days.
 EVIDENCE_KEPT_DAYS = env.whole("EVIDENCE_KEPT_DAYS", 540)
+# Whether messages and files of a person who is erased go as well.
+ERASE_WORDS = env.flag("ERASE_WORDS", True)
 # What exports are signed with; without one a key that lasts as long as SECRET_KEY does.
 EXPORT_SIGNING_KEY = (
     env.key("EXPORT_SIGNING_KEY") or sha256(f"export:{SECRET_KEY}".encode()).digest()

@@ -381,7 +381,7 @@ class _Told:
         lead = tag.get("tag_lead", "")
         strong = tag.get("tag_strong", "")
         files = files_of(event, pictured=self.reader != STAFF)
-        if not event.message and not files:
+        if not _words_of(event) and not files:
             own, others = alone
             act = own if party == self.reader != STAFF else others
             return self._status(
@@ -395,7 +395,7 @@ class _Told:
             who_name=names[Party(party)],
             is_you=is_you,
             role_line=role or by,
-            text=event.message,
+            text=_words_of(event),
             files=files,
             automatic=event.party == SYSTEM,
             **tag,
@@ -900,7 +900,7 @@ class _Told:
             "note",
             who_name=event.actor.name if event.actor else platform(),
             role_line=title or _("Internal note"),
-            text=event.message,
+            text=_words_of(event),
             files=files_of(event),
         )
 
@@ -919,6 +919,10 @@ def proposal_in_words(case: Case, event: Event) -> str:
     }
     said = what.get(data.get("proposes", "")) or gives[data["remedy"]]
     return said.format(amount=format_money(data.get("amount_minor", 0), case.currency))
+
+
+def _words_of(event: Event) -> str:
+    return _("These words were erased.") if event.was_blanked else event.message
 
 
 def _place(attachment: Attachment) -> int:

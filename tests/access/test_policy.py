@@ -148,6 +148,8 @@ POST admin:*_case_changelist          | in   in   in   in   in   in   in   in   
 POST admin:*_case_change              | in   in   in   in   in   in   in   in   405  405  405
 GET  admin:*_changelist               | in   in   in   in   in   in   in   in   ok   ok   ok
 POST admin:*_changelist               | in   in   in   in   in   in   in   in   ok   ok   ok
+GET  admin:resolution_erasure_add     | in   in   in   in   in   in   in   in   ok   ok   ok
+POST admin:resolution_erasure_add     | in   in   in   in   in   in   in   in   done done done
 GET  admin:*_add                      | in   in   in   in   in   in   in   in   403  403  403
 POST admin:*_add                      | in   in   in   in   in   in   in   in   403  403  403
 GET  admin:*_history                  | in   in   in   in   in   in   in   in   ok   ok   ok
@@ -486,6 +488,7 @@ class World:
         ProviderEvent.objects.create(provider="stripe", event_id="evt_1", type="t", payload="{}")
         Reading.objects.create(reader=sam, case=self.asked, what="page")
         Erasure.objects.create(person=make_user("Gone"), reason="They asked.", words_too=True)
+        self.gone_next = make_user("Next")
         with override_settings(SECOND_APPROVAL_LIMIT={}):
             self.adjustment = credits.adjust(
                 bea, "USD", 100, reason="So.", by=sam, form_key=uuid4()
@@ -642,6 +645,8 @@ class World:
             return {"version": self.rule.version, "do": act, "enabled": ""}
         if name == "admin:resolution_case_assign":
             return {"seen": 0}
+        if name == "admin:resolution_erasure_add":
+            return {"whom": self.gone_next.public_id, "reason": "They asked."}
         if name.startswith("admin:payments_creditaccount"):
             return {
                 "form_key": str(uuid4()), "currency": "USD", "amount": "1", "reason": "So.",

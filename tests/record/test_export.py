@@ -30,17 +30,6 @@ CANARY = "canary5512"
 SCRIPTS = "لم يصل المنتج 64. 商品が届きませんでした。한국어 Привет 👩‍👩‍👧 \u202egnp"
 
 
-@pytest.fixture
-def stored(settings: Settings, tmp_path: Path) -> None:
-    """A storage of the test's own."""
-    settings.STORAGES = settings.STORAGES | {
-        "default": {
-            "BACKEND": "django.core.files.storage.FileSystemStorage",
-            "OPTIONS": {"location": str(tmp_path / "media")},
-        }
-    }
-
-
 @dataclass
 class World:
     """A case that has been through a lot, and who may have its record from where."""

@@ -1,0 +1,1 @@
+from tests.evidence.conftest import stored as stored
