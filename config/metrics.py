@@ -194,6 +194,20 @@ GAUGES: Sequence[Gauge] = (
         HAVING count(*) > 0""",
     ),
     Gauge(
+        "resolution_files_in_quarantine",
+        "Files that the virus scanner has not answered for.",
+        (),
+        "SELECT count(*) FROM resolution_attachment WHERE state = 'checking'",
+    ),
+    Gauge(
+        "resolution_quarantine_oldest_seconds",
+        "How long the oldest of them waits.",
+        (),
+        """
+        SELECT extract(epoch FROM %(business)s - min(created_at)) FROM resolution_attachment
+         WHERE state = 'checking' HAVING count(*) > 0""",
+    ),
+    Gauge(
         "resolution_sweep_age_seconds",
         "How long ago each task of the schedule last ended.",
         ("task",),

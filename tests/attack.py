@@ -116,7 +116,7 @@ class Attack:
             "--level", "2", "--risk", "1", "--technique", "BEUT", "--time-sec", "3",
             "--threads", "2",
             "--output-dir", str(self.folder / "sqlmap"), "--disable-coloring", "--flush-session",
-            "--skip", "csrfmiddlewaretoken", "--ignore-code", "400,404",
+            "--skip", "csrfmiddlewaretoken", "--ignore-code", "400,404", "--ignore-stdin",
         ]  # fmt: skip
         if self.cookies[role]:
             command += ["--cookie", self.cookies[role], "--drop-set-cookie"]

@@ -118,6 +118,7 @@ class Rehearsal:
             "REDIS_URL": servers.redis_url,
             "EMAIL_URL": f"smtp://127.0.0.1:{mail}",
             "S3_ENDPOINT_URL": address,
+            "CLAMD_URL": "",
             "STRIPE_API_BASE": self.sandbox,
         }
 

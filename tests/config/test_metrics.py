@@ -24,7 +24,7 @@ from marketplace import clock, tally
 from marketplace.models import User
 from notifications.models import Notification
 from payments.models import Discrepancy, ProviderEvent, Refund
-from resolution.models import Case
+from resolution.models import Attachment, Case
 from tests.conftest import Later
 from tests.people import MakePayment
 
@@ -91,6 +91,10 @@ def test_it_tells_what_is_under_way_and_how_late(
     )  # fmt: skip
     Discrepancy.objects.create(payment=refund.payment, kind="sums", detail="They do not add up.")
     ProviderEvent.objects.create(provider="stripe", event_id="evt_1", type="t", payload="{}")
+    Attachment.objects.create(
+        uploader=bea, filename="proof.png", size=1, sha256="0" * 64, content_type="image/png",
+        kind="image", state="checking", scan_at=clock.now(),
+    )  # fmt: skip
     Notification.objects.update(state="dead")
     later(timedelta(days=8))
 
@@ -109,6 +113,8 @@ def test_it_tells_what_is_under_way_and_how_late(
     assert told["resolution_refunds_wanting_somebody"] == {("paypal",): 1}
     assert told["resolution_discrepancies"] == {("sums",): 1}
     assert told["resolution_inbox_events"] == {("stripe",): 1}
+    assert told["resolution_files_in_quarantine"] == {(): 1}
+    assert told["resolution_quarantine_oldest_seconds"][()] == pytest.approx(8 * 86400, abs=60)
     assert told["resolution_messages_given_up"] == {(): Notification.objects.count()}
     assert "resolution_message_late_seconds" not in told
 
