@@ -18,6 +18,7 @@ help:
 	@echo "make check        format, lint, types, contracts, migrations, settings, templates, tests"
 	@echo "make torture      try to lose money: HISTORIES=2000 SEED=1 KILLS=0 WORKERS=3"
 	@echo "make races        people at the same moment: ROUNDS=10000 SEED=1 WORKERS=2"
+	@echo "make faults       Valkey, PostgreSQL and mail break: BACKLOG=10000"
 	@echo "make bench        how fast it is, beside the least that the same work takes: SIZE=small|full"
 	@echo "make format       put the code into its form"
 	@echo "make api-fuzz     throw made-up requests at the API"
@@ -78,6 +79,11 @@ test: $(TOOLS)
 .PHONY: races
 races: $(TOOLS)
 	@$(BIN)/python -m tests.races
+
+# What is around the product breaks, and all is settled within two sweeps: FAULTS=… BACKLOG=10000.
+.PHONY: faults
+faults: $(TOOLS)
+	@$(BIN)/python -m tests.faults
 
 # Thousands of made-up histories and, with KILLS, workers killed at every named place.
 .PHONY: torture

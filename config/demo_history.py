@@ -28,6 +28,7 @@ from config.demo_story import (
     PASSWORD,
     PAYMENTS,
     PAYPAL,
+    PAYPAL_SALE,
     RULES,
     SHOPS,
     STAFF,
@@ -193,13 +194,15 @@ class History:
         paid_at = self.now - timedelta(days=paid.days_ago)
         number = next(self.numbers)
         ids: dict[str, str] = {}
-        if paid.by == STRIPE:
+        processor = PAYPAL if paid.by == PAYPAL_SALE else paid.by
+        if processor == STRIPE:
             card = CARDS[buyer.pk % len(CARDS)]
             ids = {"charge_id": f"ch_3{_letters(23)}", "method": card}
-        elif paid.by == PAYPAL:
+        elif processor == PAYPAL:
+            sale = paid.by == PAYPAL_SALE
             ids = {
                 "charge_id": _letters(17).upper(),
-                "order_id": _letters(17).upper(),
+                "order_id": f"PAY-{_letters(24).upper()}" if sale else _letters(17).upper(),
                 "method": "PayPal account",
             }
         else:
@@ -212,7 +215,7 @@ class History:
             company=product.company,
             product=product,
             membership=self._membership(paid, buyer, product, paid_at),
-            processor=paid.by,
+            processor=processor,
             currency=product.currency,
             amount_minor=product.price_minor,
             paid_at=paid_at,
@@ -387,6 +390,7 @@ def register_payments_with_sandbox(url: str) -> None:
             "currency": payment.currency,
             "order_id": payment.order_id,
             "account": payment.account,
+            "sale": payment.order_id.startswith("PAY-"),
         }
         for payment in rows
     ]

@@ -101,6 +101,9 @@ ARTICLES = {
     "review": Article(
         "club", "One-to-one launch review", 39900, "Ninety minutes with Marta, and a written plan."
     ),
+    "year": Article(
+        "club", "A year of coaching", 150000, "A call with Marta every other week, for a year."
+    ),
     "playbook": Article("club", "Cold e-mail playbook", 1900, "Twelve sequences that get answers."),
     "clinic": Article("club", "Landing page clinic", 7900, "Your page, taken apart on video."),
     "presets": Article("lens", "Golden Hour presets", 6400, "Sixty presets for warm light."),
@@ -135,6 +138,8 @@ class Paid:
 
 
 STRIPE, PAYPAL, CRYPTO, COINBASE = "stripe", "paypal", "crypto", "coinbase"
+PAYPAL_SALE = "paypal sale"
+"""Through PayPal's first API, as old memberships still are."""
 
 PAYMENTS = [
     # Maya has much to choose from, of two shops, and time enough left for each.
@@ -444,6 +449,12 @@ STORIES = [
         ),
     ),
     Story(
+        "kenji", "circle", PAYPAL_SALE, 2.8, CANCELED,
+        "I canceled in the spring, and this is the second month that was charged since.",
+        (Act(14, "felix", "accept", "You did, Kenji. It ends for good now."),),
+        paid_before=2,
+    ),
+    Story(
         "ruth", "templates", STRIPE, 5.2, UNACCEPTABLE,
         "The templates only open in a program that costs more than they do.",
         (Act(60, "marta", "accept", "Fair. We’ll say so on the page."),),
@@ -509,6 +520,21 @@ STORIES = [
             Act(29, "buyer", "appeal", "I bought it because I have one lamp. Two thirds of it are "
                 "of no use to me."),
         ),
+    ),
+    Story(
+        "kenji", "year", STRIPE, 8.9, NOT_AS_DESCRIBED,
+        "Every other week, the page says. There were two calls in three months, and then Marta "
+        "was away.",
+        (
+            Act(29, "marta", "deny", "Calls that are put off are made up for at the end of the "
+                "year. All of them will take place."),
+            Act(27, "buyer", "appeal", "Nobody told me about the end of the year. I have the "
+                "e-mails here.", ("coaching.pdf",)),
+            Act(45, "judith", "propose", "Two of six calls were held, and the page says nothing of "
+                "making up for them later. Ten of twelve months go back.",
+                gives=(Remedy.REFUND, 125000)),
+        ),
+        paid_before=18,
     ),
     # ── Between buyer and creator ─────────────────────────────────────────────────────────────────
     Story(

@@ -115,6 +115,8 @@ class Faults:
 
     def valkey_restarted(self) -> dict[str, object]:
         self._people_act()
+        self._settles()  # so that the workers are there, and in the middle of waiting for more
+        self._people_act()
         self.valkey.shutdown(nosave=True)
         self._people_act(2)
         self.servers.start()

@@ -136,7 +136,7 @@ class SandboxClient:
     def control(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """One call of the control API."""
         response = self._session.request(
-            method, f"{self.stripe_url}/_sandbox/{path}", json=body or {}, timeout=10
+            method, f"{self.stripe_url}/_sandbox/{path}", json=body or {}, timeout=60
         )
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()

@@ -100,10 +100,23 @@ def test_nothing_is_under_way_but_one_refund_that_failed_for_finance() -> None:
     assert list(failed) == [("failed", "staff")]
 
 
+def test_a_sum_that_takes_two_waits_for_the_second_person() -> None:
+    [proposed] = Case.objects.exclude(proposed_step="")
+
+    assert (proposed.proposed_step, proposed.proposed_minor) == ("decide", 125000)
+    assert proposed.proposed_by.staff_role == "finance"  # type: ignore[union-attr]
+
+
+def test_an_old_sale_of_paypals_was_refunded() -> None:
+    [sale] = Payment.objects.filter(order_id__startswith="PAY-")
+
+    assert (sale.processor, sale.refunded_minor) == ("paypal", sale.amount_minor)
+
+
 def test_files_are_as_the_door_for_files_leaves_them() -> None:
     kinds = Counter(Attachment.objects.values_list("kind", flat=True))
 
-    assert kinds == {"image": 15, "pdf": 5}
+    assert kinds == {"image": 15, "pdf": 6}
     assert not Attachment.objects.filter(event=None).exists()
     assert not Attachment.objects.exclude(uploader=F("event__actor")).exists()
 

@@ -63,6 +63,10 @@ class Tally:
         return json.dumps(told)
 
 
+class EndedEarly(Exception):
+    """What has been played counts all the same, and the run was no success."""
+
+
 def say(text: str) -> None:
     """A line for whoever waits at the terminal."""
     sys.stdout.write(f"{text}\n")
@@ -129,7 +133,7 @@ def _all_of(*processes: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
         else:
             yield one
     if any(process.wait() for process in processes):
-        raise SystemExit("A process of the torture ended before its work did.")
+        raise EndedEarly("A process of the torture ended before its work did.")
 
 
 def killed(house: House, seed: str, wanted: int) -> Iterator[dict[str, Any]]:
@@ -180,9 +184,12 @@ def main() -> int:
                     say(f"{tally.histories} histories, {tally.refunds} refunds")
     except KeyboardInterrupt:
         stopped = True
+    except EndedEarly as problem:
+        say(str(problem))
+        short = True
     tally.seconds = round(time.monotonic() - began, 1)
     if short:
-        say("There was no time for so many kills, or for each place to have its share.")
+        say("Not all that was asked for was played: a process ended, or time did.")
     say(tally.line())
     return 130 if stopped else 0 if tally.sound and not short else 1
 

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from email import message_from_bytes
-from email.policy import default as modern
+from email.parser import BytesHeaderParser
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -175,8 +174,9 @@ def compare_mail(folder: Path) -> tuple[list[str], list[str]]:
     """Sentences for what was sent and has not arrived in the sink, and for what is none of ours."""
     arrived = set()
     for file in folder.glob("*.eml"):
-        mail = message_from_bytes(file.read_bytes(), policy=modern)
-        arrived.add(str(mail["Message-ID"]).strip("<>").partition("@")[0])
+        with file.open("rb") as mail:
+            name = BytesHeaderParser().parse(mail)["Message-ID"]
+        arrived.add(str(name).strip().strip("<>").partition("@")[0])
     state = dict(Notification.objects.values_list("public_id", "state"))
     sent = {name for name, told in state.items() if told == Notification.State.SENT}
     return (
