@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from accounts.fresh import needs_fresh
 from api import announced, tokens
 from api.errors import ApiError
 from api.forms import TestEventForm, TokenForm, WebhookForm
@@ -132,6 +133,7 @@ def tokens_shown(found: "QuerySet[ApiToken]") -> list[dict[str, Any]]:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
+@needs_fresh
 def token_new(request: HttpRequest) -> HttpResponse:
     """Make a token for a company."""
     office = _office(request)
@@ -216,6 +218,7 @@ def own_tokens(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
+@needs_fresh
 def own_token_new(request: HttpRequest) -> HttpResponse:
     """Make a token of one's own."""
     return _make_token(request, _own(request, action=reverse("hub-token-new")), None)
@@ -241,6 +244,7 @@ def own_token_revoke(request: HttpRequest, public_id: str) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
+@needs_fresh
 def webhook_new(request: HttpRequest) -> HttpResponse:
     """Make an endpoint; its secret is on the page that answers, and on no other."""
     office = _office(request)
@@ -280,6 +284,7 @@ def _show_secret(
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
+@needs_fresh
 def webhook(request: HttpRequest, public_id: str) -> HttpResponse:
     """One endpoint: where it is, what it hears, and what became of the latest deliveries."""
     office, endpoint = _endpoint(request, public_id)
@@ -340,6 +345,7 @@ def _log(endpoint: WebhookEndpoint, after: str) -> tuple[list[dict[str, Any]], s
 
 @login_required
 @require_POST
+@needs_fresh
 def webhook_act(request: HttpRequest, public_id: str, act: str) -> HttpResponse:
     """Turn an endpoint on or off, try it, replay what it missed, roll its secret, or delete it."""
     office, endpoint = _endpoint(request, public_id)

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
+from accounts import second_step
 from api.models import ApiToken
 from marketplace.models import Company, TeamMember, User
 
@@ -91,11 +92,16 @@ def digest_of(secret: str) -> str:
 
 
 def find(secret: str) -> ApiToken | None:
-    """The token with this secret if it can be used now, noted as used."""
+    """The token with this secret if it can be used now, noted as used.
+
+    Those of staff without a second step are worth nothing until they have one.
+    """
     token = (
         ApiToken.objects.select_related("user", "company").filter(digest=digest_of(secret)).first()
     )
     if token is None or not token.is_usable or not token.user.is_active:
+        return None
+    if not second_step.lets_program_work(token.user):
         return None
     _note_use(token)
     return token

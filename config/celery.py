@@ -44,6 +44,7 @@ def beat_schedule(sweep_seconds: float) -> dict[str, dict[str, Any]]:
         "resolution.tasks.scan_files": sweep_seconds,
         "resolution.tasks.sweep_uploads": HOUR,
         "resolution.tasks.keep_files": DAY,
+        "accounts.tasks.sweep_sessions": DAY,
         "api.tasks.sweep_answers": HOUR,
         "api.tasks.deliver_webhooks": sweep_seconds,
         "api.tasks.sweep_webhooks": DAY,

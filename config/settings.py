@@ -174,6 +174,14 @@ DATABASES: dict[str, dict[str, Any]] = {
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", "5")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+CACHES = {
+    "default": {
+        "BACKEND": "accounts.cache.SharedCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "cache",
+    }
+}
+
 S3_BUCKET = env.text("S3_BUCKET", "")
 UPLOADS: dict[str, Any]
 if S3_BUCKET:
@@ -239,7 +247,7 @@ EMAIL_WEBHOOK_SECRET = env.text("EMAIL_WEBHOOK_SECRET", "")
 # Parts
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "accounts.apps.AdministrationConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -249,6 +257,13 @@ INSTALLED_APPS = [
     "django.forms",
     "csp",
     "django_htmx",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
+    "accounts",
     "marketplace",
     "payments",
     "notifications",
@@ -268,11 +283,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.sessions.note_use",
     "config.middleware.keep_no_copy",
     "marketplace.time_zone.in_their_time_zone",
     "marketplace.language.in_their_language",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 TEMPLATES = [
     {
@@ -297,9 +314,10 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 
-# Accounts
+# Accounts: they come from the marketplace; allauth carries the login and its second step
 
 AUTH_USER_MODEL = "marketplace.User"
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"  # sends each role to its own place
 LOGOUT_REDIRECT_URL = "/login/"
@@ -313,11 +331,52 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# Staff need a second step. A demo does without, so that it can be looked at at once.
+STAFF_TWO_FACTOR = env.flag("STAFF_TWO_FACTOR", not DEMO)
+if SECURE and not STAFF_TWO_FACTOR:
+    raise ImproperlyConfigured("STAFF_TWO_FACTOR=0 is for the demo only.")
+# Acts that move money, and those on the account itself, ask again who it is after this long.
+FRESH_LOGIN_MINUTES = env.whole("FRESH_LOGIN_MINUTES", 30, least=1 if SECURE else 0)
+LOGINS_A_MINUTE = env.whole("LOGINS_A_MINUTE", 600 if DEMO else 30, least=1)  # of one address
+ACCOUNT_ADAPTER = "accounts.adapters.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGIN_TIMEOUT = 15 * 60  # from the password to the second step
+ACCOUNT_RATE_LIMITS = {
+    "login": f"{LOGINS_A_MINUTE}/m/ip",
+    "login_failed": f"{LOGINS_A_MINUTE}/m/ip,5/5m/key",
+    "reset_password": "20/m/ip",
+    "reset_password_of": "5/h/key",
+}
+MFA_ADAPTER = "accounts.adapters.StepAdapter"
+MFA_FORMS = {
+    "authenticate": "accounts.forms.StepForm",
+    "add_webauthn": "accounts.forms.PasskeyForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are the marketplace's to verify
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_TOLERANCE = 1  # a code from half a minute ago is still good
+# Single sign-on with the marketplace's own accounts, by OpenID Connect
+SSO_ISSUER = env.url("SSO_ISSUER") if env.has("SSO_ISSUER") else ""
+SSO_NAME = env.text("SSO_NAME", PLATFORM_NAME)
+SSO_CLIENT_ID = env.text("SSO_CLIENT_ID", None if SSO_ISSUER else "")
+SSO_CLIENT_SECRET = env.text("SSO_CLIENT_SECRET", None if SSO_ISSUER else "")
+SSO_SUBJECT_IS_ID = env.flag("SSO_SUBJECT_IS_ID", False)  # the `user_…` that ingest is fed
+if SECURE and SSO_ISSUER and not SSO_ISSUER.startswith("https://"):
+    raise ImproperlyConfigured("SSO_ISSUER must start with https:// outside the demo.")
+SOCIALACCOUNT_ADAPTER = "accounts.sso.Linking"
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 5
+if env.flag("BEHIND_PROXY", False):  # one that adds whom it speaks for at the end
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1
 
 # The browser
 
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_NAME = "__Host-session" if SECURE else "session"
+DEVICE_COOKIE_NAME = "__Host-device" if SECURE else "device"
 SESSION_COOKIE_AGE = 14 * 24 * 60 * 60
 SESSION_COOKIE_SECURE = SECURE
 SESSION_COOKIE_HTTPONLY = True

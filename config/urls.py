@@ -4,7 +4,9 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
+from django.views.decorators.http import require_safe
 
+from accounts.administration import to_the_door
 from api.urls import api
 from config import mailbox, metrics, views
 
@@ -15,29 +17,9 @@ urlpatterns = [
     path("readyz", views.readyz, name="readyz"),
     path("metrics", metrics.metrics, name="metrics"),
     path("login/", views.LogIn.as_view(), name="login"),
-    path("logout/", auth.LogoutView.as_view(), name="logout"),
-    path(
-        "password-reset/",
-        auth.PasswordResetView.as_view(
-            form_class=views.ForgottenPassword,
-            email_template_name="registration/password_reset_email.txt",
-            html_email_template_name="registration/password_reset_email.html",
-            extra_email_context=views.links_in_mail(),
-        ),
-        name="password_reset",
-    ),
-    path("password-reset/sent/", auth.PasswordResetDoneView.as_view(), name="password_reset_done"),
-    path(
-        "password-reset/<uidb64>/<token>/",
-        auth.PasswordResetConfirmView.as_view(),
-        name="password_reset_confirm",
-    ),
-    path(
-        "password-reset/done/",
-        auth.PasswordResetCompleteView.as_view(),
-        name="password_reset_complete",
-    ),
-    path("admin/login/", views.log_in_to_admin),
+    path("login/", views.LogIn.as_view(), name="account_login"),  # as allauth calls it
+    path("", include("accounts.urls")),
+    path("admin/login/", require_safe(to_the_door)),
     path("admin/logout/", auth.LogoutView.as_view()),
     path("admin/", admin.site.urls),
     path("webhooks/", include("payments.urls")),

@@ -6,25 +6,23 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
-from django.contrib.auth.forms import AuthenticationForm, PasswordResetForm
-from django.contrib.auth.views import LoginView, redirect_to_login
+from django.contrib.auth.forms import AuthenticationForm
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.template import loader
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from accounts import views as accounts
 from config.env import ACCOUNTS_FILE
-from marketplace.language import speaking_to
 from marketplace.models import TeamMember, User
 from resolution.views.account import remember_language
 
@@ -42,18 +40,8 @@ def home(request: HttpRequest) -> HttpResponse:
     return redirect(own_place(request.user))
 
 
-class LogIn(LoginView):
-    """The one way in, for buyers, creators and staff."""
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        # Somebody who is logged in and was sent here from a page may want to be somebody else.
-        if (
-            request.user.is_authenticated
-            and not self.get_redirect_url()
-            and request.method == "GET"
-        ):
-            return redirect("home")
-        return super().dispatch(request, *args, **kwargs)
+class LogIn(accounts.LogIn):
+    """The login; in a demo with a list of who one can be."""
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         """Log in, and learn the language of somebody of whom nothing was known: e-mails use it."""
@@ -68,47 +56,12 @@ class LogIn(LoginView):
         return super().get_context_data(demo_logins=demo_logins(), **context)
 
 
-class ForgottenPassword(PasswordResetForm):
-    """Sends the link to a new password, in the language of whoever has lost theirs."""
-
-    def send_mail(
-        self,
-        subject_template_name: str,
-        email_template_name: str,
-        context: dict[str, Any],
-        from_email: str | None,
-        to_email: str,
-        html_email_template_name: str | None = None,
-    ) -> None:
-        with speaking_to(context["user"]):
-            super().send_mail(
-                subject_template_name,
-                email_template_name,
-                context,
-                from_email,
-                to_email,
-                html_email_template_name,
-            )
-
-
 def demo_logins() -> list[dict[str, str]]:
     """Who one can be in this demo; nobody anywhere else."""
     try:
         return json.loads((settings.VAR_DIR / ACCOUNTS_FILE).read_text()) if settings.DEMO else []
     except FileNotFoundError:
         return []
-
-
-@require_safe
-def log_in_to_admin(request: HttpRequest) -> HttpResponse:
-    """The administration has no door of its own."""
-    return redirect_to_login(request.GET.get("next", ADMIN))
-
-
-def links_in_mail() -> dict[str, str]:
-    """Where links in e-mails lead: never to whatever host a request has named."""
-    site = urlsplit(settings.SITE_URL)
-    return {"protocol": site.scheme, "domain": site.netloc}
 
 
 def own_place(user: User) -> str:

@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, npgettext
 
+from accounts import letters
 from marketplace import clock
 from marketplace.language import speaking_to
 from marketplace.models import TeamMember, User
@@ -37,6 +38,9 @@ from resolution.terms import Actor, Party, Remedy, State
 
 LONGEST_QUOTE = 1000
 DAY = timedelta(days=1)
+
+IN_THE_APP = (webhook_letters.DISABLED, SWITCHED_OFF)
+"""What is about no case and shown as a notice too; what is about an account is not."""
 
 REASONED = ("decide", "decide_final", "decide_final_alone")
 """The steps whose message is the reason of a decision, and no letter to quote."""
@@ -214,7 +218,11 @@ class _Letters(Mapping[int, Composed | None]):
     """The letters of a batch of messages by primary key, each written when it is asked for."""
 
     def __init__(self, notifications: Sequence[Notification]) -> None:
-        self.ready = webhook_letters.compose(notifications) | rule_letters.compose(notifications)
+        self.ready = (
+            webhook_letters.compose(notifications)
+            | rule_letters.compose(notifications)
+            | letters.compose(notifications)
+        )
         self.messages = {message.pk: message for message in notifications}
         self.known = _Timelines.of([m for m in notifications if m.pk not in self.ready])
 
@@ -242,14 +250,14 @@ def compose(notifications: Sequence[Notification]) -> Mapping[int, Composed | No
 
 def notices(notifications: Sequence[Notification]) -> list[Notice]:
     """The same as lines of a list, without those that their reader may not see any more."""
-    letters = _Letters(notifications)
-    found = []
+    cases = _Letters(notifications)
+    ready, found = cases.ready, []
     for message in notifications:
-        with _letter_to(message, letters.known, met=True) as letter:
+        with _letter_to(message, cases.known, met=True) as letter:
             if letter:
                 at = message.created_at if letter.reminds else letter.event.created_at
                 found.append(Notice(message, at, *letter.headline(), letter.href))
-            elif said := letters.ready.get(message.pk):
+            elif message.kind in IN_THE_APP and (said := ready.get(message.pk)):
                 href = f"/dash/resolution-center/developers/webhooks/{message.about}/"
                 if message.kind == SWITCHED_OFF:
                     href = rule_letters.HREF

@@ -77,3 +77,11 @@ SESSION_COOKIE_SECURE = False
 SESSION_COOKIE_NAME = "session"
 CSRF_COOKIE_SECURE = False
 CSRF_COOKIE_NAME = "csrf"
+
+DEVICE_COOKIE_NAME = "device"
+
+# Most tests are of what comes after the login; those of the login itself ask for these again.
+STAFF_TWO_FACTOR = False
+FRESH_LOGIN_MINUTES = 0
+LOGINS_A_MINUTE = 100_000
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None, "reset_password": None}

@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import trigger_client_event
 
+from accounts import second_step
 from marketplace.models import User
 from resolution import readings
 from resolution.actors import as_buyer, as_creator, as_staff
@@ -38,7 +39,7 @@ def download(request: HttpRequest, public_id: str) -> HttpResponseBase:
     """
     user = request.user
     assert isinstance(user, User), "a login is needed first"
-    attachment, works_here = _find(user, public_id)
+    attachment, works_here = _find(user, public_id, second_step.lets_staff_work(request))
     if works_here and attachment.event:
         readings.note(user, attachment.event.case, Reading.What.FILE, attachment.public_id)
     if not can_be_had(attachment):
@@ -107,10 +108,11 @@ def upload(request: HttpRequest) -> HttpResponseBase:
     return trigger_client_event(response, "said", {"text": text if many else _("No files added.")})
 
 
-def _find(user: User, public_id: str) -> tuple[Attachment, bool]:
+def _find(user: User, public_id: str, at_work: bool) -> tuple[Attachment, bool]:
     """The file, if this person may see it, and whether it is as one of the staff.
 
-    In a message it is for who may see the case; before that, for its uploader.
+    In a message it is for who may see the case; before that, for its uploader. `at_work` says
+    whether somebody of the staff may act as such in this session.
     """
     if not PUBLIC_ID.fullmatch(public_id):
         raise Http404
@@ -123,7 +125,7 @@ def _find(user: User, public_id: str) -> tuple[Attachment, bool]:
         if attachment.uploader_id != user.pk:
             raise Http404
         return attachment, False
-    if _works_on(user, event.case):
+    if at_work and _works_on(user, event.case):
         return attachment, True
     if event.staff_only or not _is_party_to(user, event.case):
         raise Http404

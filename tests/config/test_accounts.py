@@ -7,6 +7,8 @@ from django.core import mail
 from django.test import Client
 
 from marketplace.models import Company, TeamMember, User
+from notifications import outbox
+from resolution import messages
 
 PASSWORD = "correct horse battery"
 
@@ -118,6 +120,7 @@ def test_a_forgotten_password_is_replaced_through_a_link_in_an_e_mail(client: Cl
     asked = client.post(
         "/password-reset/", {"email": "Bea@example.com"}, headers={"host": "127.0.0.1"}
     )
+    outbox.deliver(messages.compose)
     [sent] = mail.outbox
     [link] = re.findall(r"https://testserver(/password-reset/\S+)", str(sent.body))
     form = client.get(link, follow=True)
@@ -138,6 +141,7 @@ def test_an_unknown_address_gets_no_e_mail_and_the_same_answer(client: Client):
 
     known = client.post("/password-reset/", {"email": bea.email})
     unknown = client.post("/password-reset/", {"email": "nobody@example.com"})
+    outbox.deliver(messages.compose)
 
     assert (unknown.status_code, unknown["Location"]) == (known.status_code, known["Location"])
     assert [message.to for message in mail.outbox] == [[bea.email]]

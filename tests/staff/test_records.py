@@ -16,10 +16,11 @@ from django.utils import timezone
 from api import ingest
 from api.models import FedRecord
 from marketplace.models import Company, Product, TeamMember, User
+from notifications import outbox
 from notifications.models import Notification, Preferences, WebhookDelivery, WebhookEndpoint
 from payments import credits as ledger
 from payments.models import Discrepancy, Payment, ProviderEvent, Refund
-from resolution import cases
+from resolution import cases, messages
 from resolution.models import Case, Erasure, Event, Reading, Rule
 from resolution.terms import Actor
 from tests.people import MakePayment, make_user
@@ -251,6 +252,7 @@ def test_a_superuser_takes_somebody_on_who_sets_their_own_password(at_roots: Cli
 
     answer = at_roots.post(at("marketplace_user_add"), sent)
     at_roots.post(reverse("password_reset"), {"email": "ida@example.com"})
+    outbox.deliver(messages.compose)
 
     assert answer.status_code == 302
     ida = User.objects.get(email="ida@example.com")

@@ -17,7 +17,7 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest, HttpResponse
 from django.template import engines
 from django.template.loader import render_to_string
-from django.urls import path
+from django.urls import include, path
 from django.utils import timezone
 from django.utils.html import format_html
 
@@ -641,7 +641,6 @@ urlpatterns = [
     path("ui/<name>/", show),
     path("ui-live/", live),
     path("login/", auth.LoginView.as_view(), name="login"),
-    path("logout/", auth.LogoutView.as_view(), name="logout"),
-    path("password-reset/", auth.PasswordResetView.as_view(), name="password_reset"),
+    path("", include("accounts.urls")),
     path("admin/", admin.site.urls),
 ]
