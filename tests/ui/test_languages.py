@@ -18,6 +18,7 @@ from django.utils import timezone, translation
 from config import translations
 from marketplace import clock
 from marketplace.models import User
+from notifications import outbox
 from notifications.models import Notification
 from payments.money import format_money, parse_money
 from resolution import messages, words
@@ -97,6 +98,7 @@ def test_a_forgotten_password_is_answered_in_the_language_of_its_owner(bea: User
     bea.save()
 
     Client(headers={"Accept-Language": "en"}).post(reverse("password_reset"), {"email": bea.email})
+    outbox.deliver(messages.compose)
 
     [letter] = mail.outbox
     assert isinstance(letter, EmailMultiAlternatives)
