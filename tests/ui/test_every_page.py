@@ -46,13 +46,13 @@ STEPS = (
 
 AXE = axe.Axe().axe_script
 EVERYTHING = {"resultTypes": ["violations"]}
-COLOURS = EVERYTHING | {"runOnly": ["color-contrast", "link-in-text-block"]}
+COLOURS = EVERYTHING | {"runOnly": ["color-contrast", "link-in-text-block", "target-size"]}
 RUN = """async options => (await axe.run(document, options)).violations.flatMap(rule =>
     rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 160)} ${node.failureSummary}`))"""
-LOOKS = (
-    (1280, "light", EVERYTHING), (1280, "dark", COLOURS),
-    (390, "dark", EVERYTHING), (390, "light", COLOURS),
-)  # fmt: skip
+LOOKS = ((1280, "light", EVERYTHING), (390, "dark", COLOURS))
+STOCK_LOOKS = ((1280, "light", EVERYTHING), (390, "dark", EVERYTHING))
+"""The administration's own lists and forms are all of one make: each is looked at in one way."""
+
 FITS = (1280, 640, 390, 320)
 """640 is a wide screen at 200 %, 320 the narrowest that there is."""
 
@@ -147,6 +147,7 @@ class Screen:
         self.now: Shown | None = None
         self.complaints: list[str] = []
         self.weight: dict[str, int] = {}
+        self.stock = 0
         page.route("**/*", self._answer)
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -177,9 +178,13 @@ class Screen:
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the page that lies there."""
-        page = self.page
+        page, path = self.page, urlsplit(self.page.url).path
+        looks: Any = LOOKS
+        if path.startswith("/admin/") and "/resolution/case/" not in path:
+            self.stock += 1
+            looks = STOCK_LOOKS[self.stock % 2 :][:1]
         page.evaluate(AXE)
-        for width, theme, options in LOOKS:
+        for width, theme, options in looks:
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             yield from page.evaluate(RUN, options)

@@ -27,24 +27,21 @@ WHOLLY_CHECKED = (("light", 1280), ("dark", 390))
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
+def window() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
+        yield browser.new_context(reduced_motion="reduce")
         browser.close()
 
 
 @pytest.fixture
-def look(chromium: Any) -> Iterator[Any]:
+def look(window: Any) -> Iterator[Any]:
     """Open an address at a width and in a theme; the page answered holds its complaints."""
-    contexts = []
 
     def open_page(address: str, width: int, theme: str, html: str = "") -> Any:
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
-        )
-        contexts.append(context)
-        page = context.new_page()
+        page = window.new_page()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=theme)
         page.complaints = []
         page.on("console", lambda said: page.complaints.append(said.text))
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
@@ -53,8 +50,9 @@ def look(chromium: Any) -> Iterator[Any]:
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in window.pages:
+        page.close()
+    window.clear_cookies()
 
 
 def save_picture(page: Any, name: str) -> None:
