@@ -88,7 +88,7 @@
     const seen = [...form.querySelectorAll("button[type=submit]:not([aria-hidden])")].filter((one) => one.offsetParent);
     if (!seen.length) return;
     event.preventDefault();
-    form.requestSubmit(seen.at(-1));
+    seen.at(-1).click();
   });
 
   // Coming back with the back button makes the form usable again.
