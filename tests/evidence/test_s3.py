@@ -16,6 +16,7 @@ from pytest_django import Settings
 from storages.backends.s3 import S3Storage
 
 from marketplace.models import User
+from resolution import custody
 from resolution.evidence import RefusedFile, accept, remove_unsent
 from resolution.models import Attachment
 from tests.conftest import Later
@@ -125,3 +126,17 @@ def test_bytes_that_are_missing_in_the_bucket_are_said_to_be_out_of_reach(
     response = client.get(reverse("attachment", args=[taken.public_id]))
 
     assert response.status_code == 503
+
+
+def test_bytes_and_rows_are_compared_in_the_bucket(
+    bucket: Any, bea: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, lost = (accept(upload("listing.png", hostile.picture()), bea) for _ in range(2))
+    folder = str(kept.file.name).rpartition("/")[0]
+    bucket.put_object(Key=f"{folder}/stray", Body=b"x")
+    bucket.Object(lost.file.name).delete()
+    young = custody.compare_storage()
+    monkeypatch.setattr(custody, "STRAY", timedelta(days=-1))
+
+    assert (young, custody.compare_storage()) == ((0, []), (1, [lost.public_id]))
+    assert keys_in(bucket) == [kept.file.name]
