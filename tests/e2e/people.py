@@ -33,7 +33,7 @@ def log_in(page: Any, email: str) -> None:
     """Fill in the login page, wherever it came up."""
     page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
 
 
 @dataclass

@@ -186,7 +186,7 @@ def test_the_stock_administration_works_under_our_bar(live_server, look, django_
     save_picture(page, "admin-login")
     page.get_by_label("Email").fill("sam@example.com")
     page.get_by_label("Password").fill("a long password")
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Log in", exact=True).click()
     page.wait_for_load_state("networkidle")
     save_picture(page, "admin-index")
     page.goto(f"{live_server.url}/admin/marketplace/user/", wait_until="networkidle")
