@@ -19,6 +19,7 @@ def main() -> None:
     from django.test import Client
 
     django.setup()
+    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     settings.ROOT_URLCONF = "bench.twins"
     from bench.world import a_fresh_database
     from config.memory import settle
