@@ -191,7 +191,7 @@ def security(request: HttpRequest) -> HttpResponse:
         "held_up": user.is_staff and not second_step.lets_staff_work(request),
         "places": sessions.places(request, user),
         "linked": bool(settings.SSO_ISSUER) and SocialAccount.objects.filter(user=user).exists(),
-        "sso": settings.SSO_NAME,
+        "sso": settings.SSO_NAME if settings.SSO_ISSUER else "",
     }  # fmt: skip
     return render(request, "accounts/security.html", context)
 
