@@ -20,6 +20,7 @@ help:
 	@echo "make races        people at the same moment: ROUNDS=10000 SEED=1 WORKERS=2"
 	@echo "make faults       Valkey, PostgreSQL and mail break: BACKLOG=10000"
 	@echo "make bench        how fast it is, beside the least that the same work takes: SIZE=small|full"
+	@echo "make brokers      the real worker over Valkey and over RabbitMQ"
 	@echo "make format       put the code into its form"
 	@echo "make api-fuzz     throw made-up requests at the API"
 	@echo "make attack       let scanners loose on a demo, as every role: SECONDS=120"
@@ -89,6 +90,11 @@ faults: $(TOOLS)
 .PHONY: torture
 torture: $(TOOLS)
 	@$(BIN)/python -m tests.torture
+
+# The real worker over Valkey, and over RabbitMQ where it is installed or RABBITMQ_URL names one.
+.PHONY: brokers
+brokers: $(TOOLS)
+	$(BIN)/python -m pytest tests/brokers.py -n 0
 
 .PHONY: check
 check: lint test

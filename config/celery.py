@@ -21,6 +21,63 @@ app.autodiscover_tasks()
 
 HOUR, DAY = 3600, 24 * 3600
 
+QUEUES: dict[str, tuple[str, ...]] = {
+    "money": (
+        "resolution.tasks.carry_out",
+        "resolution.tasks.notice_payment",
+        "resolution.tasks.sweep_refunds",
+        "payments.tasks.handle_events",
+        "payments.tasks.look_at_payments",
+    ),
+    "clock": ("resolution.tasks.advance", "resolution.tasks.sweep_cases"),
+    "messages": ("resolution.tasks.deliver",),
+    "webhooks": ("api.tasks.deliver_webhooks",),
+    "chores": (),
+}
+"""The queues by purpose, and which tasks go where; whatever is not named is a chore.
+
+A slow mail server or endpoint holds up its own queue's workers and no money, where workers are
+split by queue. One worker may listen to all of them: it takes from each in turn.
+"""
+
+CHORES = "chores"
+
+
+def queue_of(task: str) -> str:
+    """The queue that a task is sent to."""
+    return next((queue for queue, tasks in QUEUES.items() if task in tasks), CHORES)
+
+
+def routes() -> dict[str, dict[str, str]]:
+    """Celery's table of which task goes to which queue."""
+    return {task: {"queue": queue} for queue, tasks in QUEUES.items() for task in tasks}
+
+
+def transport_options(broker: str) -> dict[str, Any]:
+    """What a broker of this kind is told besides its address.
+
+    Where there is no broker a nudge is given up at once: a page does not wait for one, and the next
+    sweep finds what it was about. A task ends within its time limit, which is shorter than the time
+    after which Redis gives it to somebody else; if one did run twice, the rows would hold it off.
+    """
+    options: dict[str, Any] = {
+        "max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0,
+        "connect_retries_timeout": 2,
+    }  # fmt: skip
+    if broker.startswith("amqp"):
+        return options
+    return options | {
+        "visibility_timeout": 2 * TIME_LIMIT,
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 5,
+    }
+
+
+TIME_LIMIT = 5 * 60
+"""Seconds after which a task is killed with its process; a minute before, it is told to end."""
+
 
 @worker_process_init.connect
 def _settle(**_: object) -> None:
@@ -57,7 +114,7 @@ def beat_schedule(sweep_seconds: float) -> dict[str, dict[str, Any]]:
         task: {
             "task": task,
             "schedule": by_the_clock.get(seconds, seconds),
-            "options": {"expires": seconds, "queue": "sweeps"},
+            "options": {"expires": seconds, "queue": queue_of(task)},
         }
         for task, seconds in every.items()
     }

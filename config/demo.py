@@ -25,6 +25,7 @@ from urllib.request import urlopen
 
 from django.db import connections
 
+from config.celery import QUEUES
 from config.env import ACCOUNTS_FILE, DEMO_FILE
 from marketplace.models import User
 
@@ -279,7 +280,7 @@ def _start_all(demo: Demo) -> None:
     )
     celery = [python, "-m", "celery", "-A", "config"]
     worker = demo.start(
-        *("worker", *celery, "worker", "--concurrency", "2", "--queues", "nudges,sweeps"),
+        *("worker", *celery, "worker", "--concurrency", "2", "--queues", ",".join(QUEUES)),
         *("--without-mingle", "--without-gossip", "--without-heartbeat", "--loglevel", "INFO"),
         environment=environment,
     )

@@ -105,6 +105,15 @@ class Env:
             raise ImproperlyConfigured(f"{name} must be an address like redis://host:6379/0.")
         return value
 
+    def broker(self, name: str, default: str) -> str:
+        """An address of Redis, Valkey or RabbitMQ, such as amqp://user:password@host:5672/."""
+        value = self.text(name, default)
+        if urlsplit(value).scheme not in {"redis", "rediss", "unix", "amqp", "amqps"}:
+            raise ImproperlyConfigured(
+                f"{name} must be an address like redis://host:6379/0 or amqp://host:5672/."
+            )
+        return value
+
     def socket(self, name: str, port: int) -> tuple[str, int] | str | None:
         """A host and port of `tcp://host:port`, the path of `unix:///path`, or None when unset."""
         value = self.text(name, "")

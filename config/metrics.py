@@ -12,8 +12,10 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import redis
+from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import Http404, HttpRequest, HttpResponse
@@ -27,6 +29,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
+from config.celery import QUEUES
 from config.watch import BUCKETS
 from marketplace import clock, tally
 from payments.models import Payment
@@ -284,10 +287,8 @@ def _of_valkey() -> Iterator[Metric]:
     waiting = GaugeMetricFamily(
         "resolution_queue_tasks", "Tasks that wait for a worker, by queue.", labels=["queue"]
     )
-    queues = {entry["options"]["queue"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
-    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2) as broker:
-        for queue in sorted({settings.CELERY_TASK_DEFAULT_QUEUE, *queues}):
-            waiting.add_metric([queue], float(broker.llen(queue)))
+    for queue, many in _waiting_tasks().items():
+        waiting.add_metric([queue], float(many))
     yield waiting
     counts = dict(tally.read())
     for provider in Payment.REVERSIBLE:  # a counter that begins at 1 has not risen
@@ -301,6 +302,17 @@ def _of_valkey() -> Iterator[Metric]:
             metric.add_metric([labels[label] for label in sorted(labels)], value)
         yield metric
     yield _task_seconds(counts)
+
+
+def _waiting_tasks() -> dict[str, int]:
+    """How many tasks wait in each queue, of whatever broker."""
+    if not settings.BROKER_URL.startswith("amqp"):
+        with redis.Redis.from_url(settings.BROKER_URL, socket_timeout=2) as broker:
+            return {queue: int(cast("int", broker.llen(queue))) for queue in sorted(QUEUES)}
+    with current_app.connection_for_read() as broker:
+        channel = broker.default_channel
+        told = {q: channel.queue_declare(q, durable=True, auto_delete=False) for q in QUEUES}
+        return {queue: answer.message_count for queue, answer in sorted(told.items())}
 
 
 def _task_seconds(counts: tally.Counted) -> Metric:

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
-from config.celery import beat_schedule
+from config.celery import CHORES, QUEUES, TIME_LIMIT, beat_schedule, routes, transport_options
 from config.embedded import Embedded
 from config.env import environment
 
@@ -437,22 +438,20 @@ PERMISSIONS_POLICY: dict[str, list[str]] = {
 
 # Celery: at least once, one at a time, and soon again after a worker was killed
 
-CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+BROKER_URL = env.broker("BROKER_URL", REDIS_URL)
+CELERY_BROKER_URL = BROKER_URL.replace("unix://", "redis+socket://", 1)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 10 * 60,
-    "unacked_restore_interval": 1,
-    "unacked_restore_throttle": 1,
-    "socket_connect_timeout": 2,
-    "socket_timeout": 5,
-}
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_BROKER_TRANSPORT_OPTIONS = transport_options(BROKER_URL)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_TASK_TIME_LIMIT = 5 * 60
-CELERY_TASK_SOFT_TIME_LIMIT = 4 * 60
+CELERY_TASK_TIME_LIMIT = TIME_LIMIT
+CELERY_TASK_SOFT_TIME_LIMIT = TIME_LIMIT - 60
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_TASK_DEFAULT_QUEUE = "nudges"
+CELERY_TASK_DEFAULT_QUEUE = CHORES
+CELERY_TASK_ROUTES = routes()
+CELERY_TASK_QUEUES = [Queue(name) for name in QUEUES]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False

@@ -1,5 +1,7 @@
 """What Celery runs: find, call one function, safe to run twice. Nudged at once, swept by beat."""
 
+from time import monotonic
+
 from celery import shared_task
 
 from notifications import outbox
@@ -15,6 +17,10 @@ from resolution import (
     sweeps,
 )
 from resolution.models import Case
+
+SWEEPING_SECONDS = 60
+"""How long a sweep goes on while it finds work: a backlog is worked off without pauses, and what is
+new comes in between, by nudges and as the first thing of each round."""
 
 
 @shared_task
@@ -51,7 +57,9 @@ def deliver() -> None:
 @shared_task
 def sweep_cases() -> None:
     """Find the cases whose time has come or comes soon, and those whose payment has news."""
-    sweeps.sweep()
+    until = monotonic() + SWEEPING_SECONDS
+    while sweeps.sweep() and monotonic() < until:
+        pass
     reminders.remind()
     for case_id in sweeps.with_news_of_payments():
         sweeps.notice_payment(case_id)

@@ -52,6 +52,7 @@ from django.core.management.color import no_style
 from django.db import InterfaceError, OperationalError, connection
 
 from bench.load import load_cases
+from config.celery import QUEUES
 from config.embedded import Embedded
 from marketplace import clock
 from payments import refunds
@@ -273,7 +274,7 @@ class Faults:
 
     def _start_more_workers_and_beats(self) -> None:
         celery = [sys.executable, "-m", "celery", "-A", "config"]
-        worker = ["worker", "--concurrency", "2", "--queues", "nudges,sweeps"]
+        worker = ["worker", "--concurrency", "2", "--queues", ",".join(QUEUES)]
         self.works.add("worker-2", [*celery, *worker, "--hostname", "second@%h"])
         often = self.works.environment | {"SWEEP_SECONDS": "1"}
         for name in ("beat-1", "beat-2"):

@@ -27,6 +27,7 @@ import redis
 from celery import current_app
 from django.db import connection
 
+from config.celery import QUEUES
 from marketplace import clock
 from notifications.models import Notification
 from payments import reconciliation
@@ -99,12 +100,16 @@ class Tools:
 
     def nudge(self) -> Callable[[], object] | None:
         """Take the next nudge out of Valkey: a task to run, None when there is none."""
-        while (message := self._channel.basic_get("nudges", no_ack=True)) is not None:
+        while (message := self._next()) is not None:
             name, args = message.headers["task"], message.decode()[0]
             # Mail is what the killed workers deliver; here it would only take time.
             if name != "resolution.tasks.deliver":
                 return partial(current_app.tasks[name], *args)
         return None
+
+    def _next(self) -> Any:
+        found = (self._channel.basic_get(queue, no_ack=True) for queue in QUEUES)
+        return next((message for message in found if message is not None), None)
 
 
 @dataclass

@@ -17,7 +17,7 @@ import redis
 from django.conf import settings
 from django.db.models import F
 
-from config.celery import app
+from config.celery import QUEUES, app
 from config.demo import Part
 from notifications.models import Notification
 from payments.models import ProviderEvent, Refund
@@ -52,7 +52,7 @@ class Works:
             ],
             "worker": [
                 *(python, "-m", "celery", "-A", "config", "worker", "--concurrency", "3"),
-                *("--queues", "nudges,sweeps", "--without-mingle", "--without-gossip"),
+                *("--queues", ",".join(QUEUES), "--without-mingle", "--without-gossip"),
                 *("--without-heartbeat", "--loglevel", "CRITICAL"),
             ],
         }
@@ -124,13 +124,13 @@ class Works:
 def sweep() -> None:
     """What beat sends."""
     for task in SWEEPS:
-        app.send_task(task, queue="sweeps")
+        app.send_task(task)
 
 
 def is_idle(valkey: redis.Redis) -> bool:
     """Nothing waits in Valkey, and no worker holds anything."""
     for _ in range(3):
-        if valkey.llen("nudges") or valkey.llen("sweeps"):
+        if any(valkey.llen(queue) for queue in QUEUES):
             return False
         if valkey.hlen("unacked"):
             return False
