@@ -105,6 +105,16 @@ class Env:
             raise ImproperlyConfigured(f"{name} must be an address like redis://host:6379/0.")
         return value
 
+    def table(self, name: str) -> dict[str, Any]:
+        """A JSON object such as {"POSTMARK_SERVER_TOKEN": "…"}; an empty one when it is unset."""
+        try:
+            value = json.loads(self.text(name, "{}"))
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise ImproperlyConfigured(f"{name} must be a JSON object.")
+        return value
+
     def broker(self, name: str, default: str) -> str:
         """An address of Redis, Valkey or RabbitMQ, such as amqp://user:password@host:5672/."""
         value = self.text(name, default)

@@ -226,8 +226,11 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 1 * 2**20
 
 # Mail
 
-_mail = env.mail("EMAIL_URL", None if SECURE else "smtp://localhost:1025")
-EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_BACKEND = env.text("EMAIL_BACKEND", SMTP)
+ANYMAIL = env.table("ANYMAIL")  # keys of the provider, for anymail.backends.…
+_needs_server = SECURE and EMAIL_BACKEND == SMTP
+_mail = env.mail("EMAIL_URL", None if _needs_server else "smtp://localhost:1025")
 EMAIL_HOST = _mail["EMAIL_HOST"]
 EMAIL_PORT = _mail["EMAIL_PORT"]
 EMAIL_HOST_USER = _mail["EMAIL_HOST_USER"]
@@ -258,6 +261,7 @@ INSTALLED_APPS = [
     "django.forms",
     "csp",
     "django_htmx",
+    "anymail",
     "allauth",
     "allauth.account",
     "allauth.mfa",

@@ -28,5 +28,7 @@ urlpatterns = [
     path("", include("api.pages")),
     path("", include("resolution.urls")),
 ]
+if settings.ANYMAIL.get("WEBHOOK_SECRET"):
+    urlpatterns.append(path("webhooks/anymail/", include("anymail.urls")))
 if settings.DEMO:
     urlpatterns.append(path("dev/mailbox/", include(mailbox.urlpatterns)))

@@ -50,7 +50,7 @@ def take_in(body: bytes, signature: str) -> int:
         raise Refused("The body is no report.") from None
     with transaction.atomic():
         for event in events:
-            _note(event)
+            note(event)
     return len(events)
 
 
@@ -76,7 +76,8 @@ def _read(event: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": event["type"], "permanent": event.get("permanent") is True, **clean}
 
 
-def _note(event: Mapping[str, Any]) -> None:
+def note(event: Mapping[str, Any]) -> None:
+    """Keep what one event says: its `type`, `address`, `permanent`, `message_id` and `reason`."""
     if event["type"] == "complaint":
         preferences.mark_complained(event["address"])
         return

@@ -26,6 +26,7 @@ from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from anymail.exceptions import AnymailError, AnymailRecipientsRefused
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.smtp import EmailBackend as SmtpBackend
@@ -429,6 +430,8 @@ class Mail:
             self.subject, self.words.text, to=[self.to], headers=self.headers
         )
         email.attach_alternative(self.words.html, "text/html")
+        # By this a provider of django-anymail names the message when it reports of it.
+        email.metadata = {"message": self.message.public_id}  # type: ignore[attr-defined]
         return email
 
     def for_smtp(self, *, eight_bit: bool) -> bytes:
@@ -463,7 +466,7 @@ class Mail:
 
 # ── The mail server ───────────────────────────────────────────────────────────────────────────────
 
-MAIL_TROUBLE = (smtplib.SMTPException, OSError, ValueError)
+MAIL_TROUBLE = (smtplib.SMTPException, OSError, ValueError, AnymailError)
 
 
 class _Post:
@@ -561,6 +564,8 @@ def _is_final(trouble: Exception) -> bool:
 
     A sender that it refuses is our setting's fault, which can be mended while messages wait.
     """
+    if isinstance(trouble, AnymailRecipientsRefused):
+        return True
     refused = isinstance(trouble, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError)
     return refused and all(code >= 500 for code in _codes(trouble))
 
@@ -578,6 +583,9 @@ def _in_words(trouble: BaseException) -> str:
         return "; ".join(answers)
     if isinstance(trouble, smtplib.SMTPResponseException):
         return f"{trouble.smtp_code} {_decoded(trouble.smtp_error)}"
+    if isinstance(trouble, AnymailError):
+        said = " ".join(str(part) for part in trouble.args)
+        return f"{trouble.status_code or type(trouble).__name__}: {one_line(said)}"
     return f"{type(trouble).__name__}: {trouble}"
 
 
