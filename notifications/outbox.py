@@ -584,8 +584,7 @@ def _in_words(trouble: BaseException) -> str:
     if isinstance(trouble, smtplib.SMTPResponseException):
         return f"{trouble.smtp_code} {_decoded(trouble.smtp_error)}"
     if isinstance(trouble, AnymailError):
-        said = " ".join(str(part) for part in trouble.args)
-        return f"{trouble.status_code or type(trouble).__name__}: {one_line(said)}"
+        return f"{trouble.status_code or type(trouble).__name__}: {one_line(str(trouble))[:300]}"
     return f"{type(trouble).__name__}: {trouble}"
 
 

@@ -135,7 +135,7 @@ def test_a_maximum_that_cannot_be_paid_back_to_the_last_digit_is_refused(
 ) -> None:
     Product.objects.filter(pk=product.pk).update(currency="KWD")
 
-    answer = dash.post(NEW, typed(currency="KWD", maximum="1.999"))
+    answer = dash.post(NEW, typed(maximum_KWD="1.999"))
 
     assert answer.status_code == 422
     assert "last digit. Enter KWD\xa01.990 or KWD\xa02.000." in text_of(answer)

@@ -18,9 +18,9 @@ from notifications.outbox import Composed, deliver
 from tests.notifications.conftest import MakeMessage
 
 SECRET = "postmark:knows this"
-UNKNOWN_ADDRESS = (
-    422,
-    {"ErrorCode": 406, "Message": "You tried to send to an inactive recipient."},
+INACTIVE = (
+    "You tried to send to a recipient that has been marked as inactive.\nFound inactive addresses: "
+    "{}.\nInactive recipients are ones that have generated a hard bounce or a spam complaint."
 )
 BROKEN = (500, {"ErrorCode": 0, "Message": "Try again."})
 
@@ -110,7 +110,7 @@ def test_mail_leaves_by_a_providers_api_under_its_own_id(
 def test_a_provider_that_refuses_an_address_or_fails_is_heard(
     provider: Provider, make_message: MakeMessage, bea: User, cleo: User
 ) -> None:
-    provider.answers = [UNKNOWN_ADDRESS, BROKEN]
+    provider.answers = [(422, {"ErrorCode": 406, "Message": INACTIVE.format(bea.email)}), BROKEN]
     refused, failed, fine = make_message(bea), make_message(cleo), make_message(cleo)
 
     deliver(greet)
