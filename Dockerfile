@@ -10,6 +10,7 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 DJANGO_SETTINGS_MODULE=config.settin
 COPY --from=packages /venv /venv
 WORKDIR /app
 COPY manage.py ./
+COPY accounts accounts
 COPY api api
 COPY config config
 COPY marketplace marketplace

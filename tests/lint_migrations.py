@@ -12,7 +12,7 @@ import django
 from django.conf import settings
 
 BASELINE = Path(__file__).with_name("migrations_baseline.txt")
-APPS = {"api", "config", "marketplace", "notifications", "payments", "resolution"}
+APPS = {"accounts", "api", "config", "marketplace", "notifications", "payments", "resolution"}
 
 
 def main(*, everything: bool, record: bool) -> int:
