@@ -186,10 +186,11 @@ def facts(case: Case, events: Sequence[Event]) -> list[Fact]:
         Fact(
             _("Creator"),
             format_html(
-                '{}. <a href="{}?q={}">Their cases</a>',
+                '{}. <a href="{}?q={}">{}</a>',
                 link_to(case.company),
                 reverse("admin:resolution_case_changelist"),
                 case.company.public_id,
+                _("Their cases"),
             ),
         ),
     ]

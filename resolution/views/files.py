@@ -51,7 +51,9 @@ def download(request: HttpRequest, public_id: str) -> HttpResponseBase:
         return send(attachment, shown=shown)
     except STORAGE_ERRORS:
         log.exception("the bytes of %s can’t be read", attachment.public_id)
-        return render(request, "503.html", {"what": "This file can’t be opened"}, status=503)
+        return render(
+            request, "503.html", {"what": _("This file can’t be opened right now")}, status=503
+        )
 
 
 def can_be_had(attachment: Attachment) -> bool:
