@@ -111,6 +111,7 @@ lint: $(TOOLS)
 	DEMO=1 LOG_LEVEL=WARNING DJANGO_SETTINGS_MODULE=config.settings $(BIN)/python -m tests.lint_migrations
 	DEMO=1 $(BIN)/python manage.py lifecycle --check
 	DEMO=1 $(BIN)/python manage.py openapi --check
+	DEMO=1 $(BIN)/python manage.py messages --check
 	env -i PATH="$$PATH" $(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 # What a production start has to be given, with made-up values.
