@@ -278,11 +278,13 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "config.middleware.watch",
-    "api.errors.in_whops_shape",
     "django.middleware.security.SecurityMiddleware",
-    "config.middleware.refuse_nul",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
+    # Whatever is answered from here on gets the headers of those above.
+    "api.errors.in_whops_shape",
+    "config.middleware.refuse_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -293,7 +295,6 @@ MIDDLEWARE = [
     "marketplace.time_zone.in_their_time_zone",
     "marketplace.language.in_their_language",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
 ]
 TEMPLATES = [
