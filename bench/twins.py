@@ -6,7 +6,6 @@ and shows it by one compiled template without tags of ours. The addresses are ou
 
 from typing import Any
 
-from django.contrib import admin
 from django.contrib.auth.decorators import login_required
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +14,6 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 from config.urls import urlpatterns as ours
-from resolution.models import Case
 
 ROW = """
 <tr><th scope="row"><a href="/dash/resolution-center/cases/{{ row.0 }}/"><bdi>{{ row.1 }}</bdi></a>
@@ -91,19 +89,7 @@ def case(request: HttpRequest, public_id: str, events: int) -> HttpResponse:
     return HttpResponse(CASE_PAGE.render({"rows": rows, "title": public_id}, request))  # type: ignore[attr-defined]
 
 
-class StockCases(admin.ModelAdmin):
-    """The list that the stock administration makes of the same columns."""
-
-    list_display = ("public_id", "buyer", "company", "state", "waiting_on", "due_at")
-    list_filter = ("state", "waiting_on")
-    list_select_related = ("buyer", "company")
-
-
-stock = admin.AdminSite("stock")
-stock.register(Case, StockCases)
-
 urlpatterns = [
-    path("bench/admin/", stock.urls),
     path("bench/bare/", bare),
     path("bench/me/", me),
     path("bench/cases/", case_list),
