@@ -51,7 +51,7 @@ from django.conf import settings
 from django.core.management.color import no_style
 from django.db import InterfaceError, OperationalError, connection
 
-from bench.load import load_cases
+from bench.load import load_cases, overdue_first
 from config.celery import QUEUES
 from config.embedded import Embedded
 from marketplace import clock
@@ -387,7 +387,7 @@ def play(state: Path, names: list[str]) -> dict[str, object]:
     web, mail = free_port(), Path(settings.VAR_DIR) / "mail"
     if "backlog" in names:
         waiting = int(os.environ.get("BACKLOG") or 10_000)
-        load_cases(waiting, waiting)
+        load_cases(waiting, overdue_first(waiting), big=False)
         with connection.cursor() as cursor:
             for statement in connection.ops.sequence_reset_sql(no_style(), apps.get_models()):
                 cursor.execute(statement)
@@ -427,9 +427,9 @@ def main() -> int:
                 | {"BACKLOG": os.environ.get("BACKLOG", "")},
                 stdout=subprocess.PIPE,
                 text=True,
-                check=True,
             )
-            told |= json.loads(done.stdout)
+            ended = {name: {"broken": "Its process ended early."} for name in names}
+            told |= ended if done.returncode else json.loads(done.stdout)
     sound = all(not one["broken"] for one in told.values())
     line = {"sound": sound, "faults": told, "seconds": round(time.monotonic() - began, 1)}
     sys.stdout.write(json.dumps(line) + "\n")
