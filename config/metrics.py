@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import redis
 from celery import current_app
@@ -310,7 +310,7 @@ def _waiting_tasks() -> dict[str, int]:
         with redis.Redis.from_url(settings.BROKER_URL, socket_timeout=2) as broker:
             return {queue: int(cast("int", broker.llen(queue))) for queue in sorted(QUEUES)}
     with current_app.connection_for_read() as broker:
-        channel = broker.default_channel
+        channel: Any = broker.default_channel  # of amqp here; its type knows virtual ones only
         told = {q: channel.queue_declare(q, durable=True, auto_delete=False) for q in QUEUES}
         return {queue: answer.message_count for queue, answer in sorted(told.items())}
 

@@ -350,7 +350,7 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGIN_TIMEOUT = 15 * 60  # from the password to the second step
-ACCOUNT_RATE_LIMITS = {
+ACCOUNT_RATE_LIMITS: dict[str, str | None] = {
     "login": f"{LOGINS_A_MINUTE}/m/ip",
     "login_failed": f"{LOGINS_A_MINUTE}/m/ip,5/5m/key",
     "reset_password": "20/m/ip",

@@ -103,14 +103,14 @@ def broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     spoken = url.replace("unix://", "redis+socket://", 1)
     before = app.conf.broker_url, app.conf.broker_transport_options
     app.conf.update(broker_url=spoken, broker_transport_options=transport_options(url))
-    app.pool.force_close_all()
+    app.pool.force_close_all()  # type: ignore[attr-defined]  # its types lack it
     with app.connection_for_write() as held:
         for queue in app.amqp.queues.values():
             bound = queue(held.default_channel)
             bound.declare()
             bound.purge()
     yield url
-    app.pool.force_close_all()
+    app.pool.force_close_all()  # type: ignore[attr-defined]  # its types lack it
     app.conf.update(broker_url=before[0], broker_transport_options=before[1])
 
 
@@ -191,11 +191,11 @@ def test_a_worker_that_is_told_to_stop_ends_what_it_runs(
 ) -> None:
     book, later = tmp_path / "book", tmp_path / "later"
     worker = processes.worker()
-    write_slowly.apply_async([str(book)], queue="chores")
+    write_slowly.apply_async((str(book),), queue="chores")
     wait_for(book.exists, "The beginning of the task")
 
     worker.send_signal(signal.SIGTERM)
-    write_slowly.apply_async([str(later)], queue="chores")
+    write_slowly.apply_async((str(later),), queue="chores")
     ended = worker.wait(PATIENCE)
     left_alone = not later.exists()
     processes.worker("two")
@@ -209,7 +209,7 @@ def test_a_worker_that_is_told_to_stop_ends_what_it_runs(
 def test_a_task_whose_process_was_killed_comes_again(processes: Processes, tmp_path: Path) -> None:
     book = tmp_path / "book"
     processes.worker()
-    write_slowly.apply_async([str(book)], queue="chores")
+    write_slowly.apply_async((str(book),), queue="chores")
     wait_for(lambda: book.exists() and book.read_text().endswith("\n"), "The beginning of the task")
 
     os.kill(int(book.read_text().split()[1]), signal.SIGKILL)
@@ -250,11 +250,11 @@ def test_without_a_broker_a_page_does_not_wait(
     for url in ("redis://127.0.0.1:1/0", "amqp://guest:guest@127.0.0.1:1//"):
         monkeypatch.setitem(app.conf, "broker_url", url)
         monkeypatch.setitem(app.conf, "broker_transport_options", transport_options(url))
-        app.pool.force_close_all()
+        app.pool.force_close_all()  # type: ignore[attr-defined]  # its types lack it
         began = time.monotonic()
         case = cases.open_case(
             make_payment(), bea, reason="not_as_described", message="No.", asked_minor=6400
         )
         assert time.monotonic() - began < 8
         assert Case.objects.get(pk=case.pk).state == "open"
-    app.pool.force_close_all()
+    app.pool.force_close_all()  # type: ignore[attr-defined]  # its types lack it

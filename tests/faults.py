@@ -428,7 +428,9 @@ def main() -> int:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            ended = {name: {"broken": "Its process ended early."} for name in names}
+            ended: dict[str, dict[str, object]] = {
+                name: {"broken": "Its process ended early."} for name in names
+            }
             told |= ended if done.returncode else json.loads(done.stdout)
     sound = all(not one["broken"] for one in told.values())
     line = {"sound": sound, "faults": told, "seconds": round(time.monotonic() - began, 1)}

@@ -170,7 +170,13 @@ class Races:
             ]
         )
         steps = self._steps(case, after="notify_creator")
-        legal = (["accept"], ["withdraw"], ["escalate"], ["escalate", "withdraw"], [])
+        legal: tuple[list[str], ...] = (
+            ["accept"],
+            ["withdraw"],
+            ["escalate"],
+            ["escalate", "withdraw"],
+            [],
+        )
         # Before the deadline nobody has to escalate, and a sweep that was held off comes again.
         if steps not in legal or not steps:
             self._illegal(f"answer: {steps} of {case.public_id}")
@@ -278,7 +284,8 @@ class Races:
 
     def _to_the_deadline_of(self, case: Case) -> None:
         """Move the clock to just before the case's date, and note when that comes."""
-        due_at = Case.objects.values_list("due_at", flat=True).get(pk=case.pk)
+        due_at = Case.objects.get(pk=case.pk).due_at
+        assert due_at is not None, f"{case.public_id} waits for nobody."
         clock.advance(due_at - clock.now() - timedelta(seconds=AHEAD))
         self._due_at, self._due = due_at, (due_at - clock.offset()).timestamp()
 

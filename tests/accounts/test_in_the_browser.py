@@ -12,9 +12,9 @@ from pytest_django import Settings
 from accounts import second_step
 from marketplace.models import User
 from tests.accounts.conftest import code, forget_attempts, password_of
-from tests.ui.test_in_the_browser import WIDTHS, chromium, look, save_picture, violations
+from tests.ui.test_in_the_browser import WIDTHS, look, save_picture, violations, window
 
-__all__ = ["chromium", "look"]
+__all__ = ["look", "window"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

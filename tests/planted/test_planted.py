@@ -90,9 +90,9 @@ def as_it_was_found() -> Callable[..., Any]:
     """The rows as the first sweeper has read them, for every other one too."""
     read: dict[Any, Any] = {}
 
-    def stale(case_ids: Any, step: str, *, skip_locked: bool) -> Any:
-        found = lock(case_ids, step, skip_locked=skip_locked)
-        return copy.deepcopy(read.setdefault((tuple(case_ids), step), copy.deepcopy(found)))
+    def stale(case_ids: Any) -> Any:
+        found, now = lock(case_ids)
+        return copy.deepcopy(read.setdefault(tuple(case_ids), copy.deepcopy(found))), now
 
     return stale
 
