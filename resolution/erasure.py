@@ -7,11 +7,16 @@ and files removed, in the one way that the timeline allows (see docs/adr/0012).
 
 from collections.abc import Iterable
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
+from accounts import sessions
+from accounts.models import AccountEvent
 from marketplace.models import TeamMember, User
 from notifications.models import Preferences
 from payments.models import Payment
@@ -49,6 +54,7 @@ def erase(person: User, *, by: User | None, reason: str, words_too: bool | None 
         Draft.objects.filter(user=person).delete()
         TeamMember.objects.filter(user=person).delete()
         Preferences.objects.filter(user=person).delete()
+        _take_the_keys(person)
         _make_nobody(person)
     return done
 
@@ -94,6 +100,15 @@ def _remove_files(files: "QuerySet[Attachment]") -> None:
 
 def _sent_in(case: Case, files: "QuerySet[Attachment]") -> "QuerySet[Attachment]":
     return files.filter(event__case=case, event__staff_only=False)
+
+
+def _take_the_keys(person: User) -> None:
+    """End every session, with where it was and on what, and forget all that opens the account."""
+    sessions.end(person)
+    EmailAddress.objects.filter(user=person).delete()
+    Authenticator.objects.filter(user=person).delete()
+    SocialAccount.objects.filter(user=person).delete()
+    AccountEvent.objects.filter(user=person).update(ip=None, agent="")
 
 
 def _make_nobody(person: User) -> None:

@@ -4,12 +4,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from allauth.usersessions.models import UserSession
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
+from accounts.models import AccountEvent
 from marketplace.models import Company, TeamMember, User
 from payments.models import Payment
 from resolution import cases, custody, erasure, sweeps, timeline
@@ -49,6 +54,8 @@ def everything() -> str:
         for table in (
             "marketplace_user", "resolution_case", "resolution_event", "resolution_attachment",
             "resolution_draft", "notifications_notification", "resolution_erasure",
+            "account_emailaddress", "mfa_authenticator", "socialaccount_socialaccount",
+            "usersessions_usersession", "django_session", "accounts_accountevent",
         ):  # fmt: skip
             cursor.execute(f"SELECT row_to_json(t)::text FROM {table} t")
             found += [row[0] for row in cursor.fetchall()]
@@ -103,10 +110,19 @@ def test_the_rule_may_be_to_keep_words(
 def test_whoever_is_erased_is_out_at_once(closed_case: Case, bea: User, sam: User) -> None:
     client = Client()
     client.force_login(bea)
+    UserSession.objects.create(
+        user=bea, session_key=client.session.session_key, ip="192.0.2.88", user_agent="canary8841"
+    )
+    EmailAddress.objects.create(user=bea, email=bea.email, verified=True)
+    Authenticator.objects.create(user=bea, type="totp", data={"secret": "canary8841"})
+    SocialAccount.objects.create(user=bea, provider="market", uid="canary8841")
+    AccountEvent.objects.create(user=bea, kind="new_device", ip="192.0.2.88", agent="canary8841")
 
-    erase(bea, by=sam, reason="They asked.")
+    erase(bea, by=sam, reason="They asked.", words_too=True)
 
     assert client.get("/hub/").status_code == 302
+    left = everything()
+    assert [mark in left for mark in ("canary8841", bea.email, "192.0.2.88")] == [False] * 3
     assert not client.login(username=bea.email, password="pw-Bea Lind")
 
 
