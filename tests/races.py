@@ -368,7 +368,8 @@ def main() -> int:
             house.add_database(name)
             share = rounds // workers + (number < rounds % workers)
             separate = {
-                "REDIS_URL": f"{house.servers.redis_url}?virtual_host={number}",
+                "REDIS_URL": f"{house.servers.redis_url}?db={number}",
+                "BROKER_URL": f"{house.servers.redis_url}?virtual_host={number}",
                 "MAX_UNSENT_FILES": "3",
             }
             process = subprocess.Popen(

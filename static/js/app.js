@@ -56,7 +56,7 @@
     if (told) told.textContent = text;
     say(text);
   };
-  let answered = "";
+  let answered = null;
   on("htmx:beforeSwap", (event) => {
     const { target, xhr, requestConfig } = event.detail;
     const form = requestConfig.elt;
@@ -77,7 +77,7 @@
     );
     const first = [...(form?.querySelectorAll("textarea") ?? [])].find((text) => text.offsetParent);
     (document.querySelector("#main [data-focus], #case [data-focus]") ?? first)?.focus();
-    answered = "";
+    answered = null;
   };
 
   // Ctrl+Enter (⌘+Enter) sends the form that is being written in, by the last of its buttons that is seen.
@@ -238,7 +238,7 @@
   };
   on("htmx:beforeSwap", (event) => {
     if (!event.detail.shouldSwap) return;
-    if (event.detail.target.id === "case" && !answered) lastSeen = entries().at(-1)?.id ?? "";
+    if (event.detail.target.id === "case" && answered === null) lastSeen = entries().at(-1)?.id ?? "";
     if (event.detail.target.matches("[data-earlier]")) {
       const next = event.detail.target.nextElementSibling;
       const top = next?.getBoundingClientRect().top;
@@ -251,7 +251,7 @@
   });
   on("htmx:afterSettle", (event) => {
     countAll();
-    if (answered) {
+    if (answered !== null) {
       showAnswer();
       return;
     }

@@ -238,29 +238,6 @@ def test_a_case_can_be_opened_and_accepted_anywhere(stack, buyer, creator, files
     assert maya.page.locator(".row__link", has_text=f"${part}").count() == 1
 
 
-def test_staff_decide_on_a_phone_without_scripts_and_see_who_else_is_there(staff):
-    omar, priya = staff(OMAR, java_script_enabled=False, width=NARROW), staff(PRIYA)
-    omar.visit("/admin/resolution/case/?why=denial")
-    omar.page.locator("a.row__link").first.click()
-    case = omar.page.url.split("/")[-3]
-
-    priya.see(case)
-    priya.reads("Omar Haddad has this open now.")
-    omar.press("Take it")
-    omar.page.get_by_role("radio", name="No refund").check()
-    omar.page.get_by_label("Why", exact=True).fill("All of it is there.")
-    omar.press("Preview what they’ll read")
-    previews = omar.page.locator("#preview .verdict").count()
-    omar.press("Decide no refund and tell both")
-    omar.reads("Decided. Both sides are being told.")
-    priya.page.get_by_role("link", name=re.compile("Open it in a new tab")).wait_for()
-    priya.press("Who was here")
-
-    assert previews == 2
-    for did in ("Took the case", "Looked at the case", "Decide", "The timeline is as it was"):
-        priya.reads(did)
-
-
 def test_a_buyer_withdraws_after_being_asked_once_more(stack, buyer, creator):
     maya = buyer(MAYA)
     case, company = maya.open_case(stack.take_payment(MAYA, "paypal"), NOT_RECEIVED, WORDS)

@@ -183,7 +183,7 @@ BUGS: list[tuple[str, Callable[[], Any], Callable[[World], None], str]] = [
      scenarios.repeated_credits, "7 a decision is credited once"),
     ("a sweep acts on what it read before",
      lambda: patch.object(cases, "_lock_alone", as_it_was_found()),
-     scenarios.two_sweepers, "event_seq_once"),
+     scenarios.two_sweepers, "14 escalated twice"),
     ("a message is settled by whoever",
      planted(outbox._Settling, "_settle", settle_any_mail),
      scenarios.slow_mail, "16 a message that is sent says when"),

@@ -20,7 +20,7 @@ from marketplace.models import Company, TeamMember, User
 from resolution import cases, print_case, sealing
 from resolution.evidence import accept
 from resolution.export import Audience
-from resolution.models import Case, Reading
+from resolution.models import Case, Reading, Rule
 from resolution.terms import SYSTEM, Actor, Remedy, Verdict
 from tests.evidence import hostile
 from tests.evidence.hostile import upload
@@ -86,7 +86,12 @@ def world(
         verdict=Verdict(Remedy.REFUND, 6400, looked_at=("The page",)),
     )  # fmt: skip
     step("refund_sent", SYSTEM, facts={"failure": f"{CANARY}-staff-failure"})
-    step("comment", creator, "Well.", facts={"rule": {"name": f"{CANARY}-team-rule"}})
+    rule = Rule.objects.create(
+        company=waiting_case.company, name=f"{CANARY}-team-rule", position=1,
+        reasons=["fraudulent"], message="Sorry.",
+    )  # fmt: skip
+    told = {"id": rule.pk, "version": 1, "name": rule.name}
+    step("comment", creator, "Well.", facts={"rule": told, "amount_minor": 6400})
     people = {
         Audience.BUYER: bea, Audience.CREATOR: cleo, Audience.STAFF: sam, Audience.BANK: sam,
     }  # fmt: skip

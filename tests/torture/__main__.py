@@ -97,7 +97,8 @@ def histories(house: House, worlds: list[str], workers: int) -> Iterator[dict[st
             house.add_database(name)
             # Nudges of one worker's must not be followed by another, who has other tables.
             separate = {
-                "REDIS_URL": f"{house.servers.redis_url}?virtual_host={number}",
+                "REDIS_URL": f"{house.servers.redis_url}?db={number}",
+                "BROKER_URL": f"{house.servers.redis_url}?virtual_host={number}",
                 "MISTAKE": os.environ.get("MISTAKE", ""),
             }
             process = subprocess.Popen(
