@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from marketplace import clock
+from resolution.views import account
 
 PAGES = Path(__file__).parent / "pages"
 EASTERN = ZoneInfo("America/New_York")
@@ -641,6 +642,7 @@ urlpatterns = [
     path("ui/<name>/", show),
     path("ui-live/", live),
     path("login/", auth.LoginView.as_view(), name="login"),
+    path("language/", account.choose_language, name="language"),
     path("", include("accounts.urls")),
     path("admin/", admin.site.urls),
 ]

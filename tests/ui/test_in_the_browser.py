@@ -139,7 +139,7 @@ def test_a_chosen_file_is_named_and_one_too_large_is_told_of(live_server, look, 
 
     page.locator("input[type=file]").set_input_files(large)
 
-    assert page.locator("[data-chosen]").inner_text() == "1 file chosen: call.mp4"
+    assert page.locator("span[data-chosen]").inner_text() == "1 file chosen: call.mp4"
     assert page.locator("[data-file-problem]").inner_text() == (
         "“call.mp4” is 26 MB. Choose a file smaller than 25 MB."
     )
