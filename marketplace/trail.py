@@ -12,22 +12,24 @@ from contextvars import ContextVar
 
 WELL_FORMED = re.compile(r"[0-9A-Za-z-]{8,64}")
 
-_present: ContextVar[Mapping[str, str]] = ContextVar("trail", default={})  # noqa: B039 (never changed)
+_present: ContextVar[Mapping[str, str] | None] = ContextVar("trail", default=None)
 
 
 def present() -> Mapping[str, str]:
     """What is known of the work that runs here, by name."""
-    return _present.get()
+    return _present.get() or {}
 
 
 def note(**facts: str) -> None:
-    """Add to what is known of the present work."""
-    _present.set({**_present.get(), **facts})
+    """Add to what is known of the present work; where there is none, nothing is kept."""
+    known = _present.get()
+    if known is not None:
+        _present.set({**known, **facts})
 
 
 def start(**facts: str) -> None:
-    """Begin a piece of work in a process that does one after the other."""
-    _present.set(facts)
+    """Begin a piece of work in a process that does one after the other; with no facts, end it."""
+    _present.set(facts or None)
 
 
 @contextmanager
