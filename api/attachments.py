@@ -1,4 +1,4 @@
-"""The files of messages: how a call names them, and addresses that give their bytes for an hour."""
+"""The files of messages: how a call names them, and addresses that give their bytes for minutes."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,6 @@ from resolution.views.files import can_be_had, send
 
 router = Router(tags=["Files"])
 signer = signing.TimestampSigner(salt="api.attachments")
-GOOD_FOR = 60 * 60  # seconds
 
 
 ONE_OF: JsonDict = {
@@ -73,7 +72,7 @@ def _of_files(caller: Caller, ids: Sequence[str]) -> list[str]:
 
 
 def attachment_out(attachment: Attachment, token: ApiToken) -> AttachmentOut:
-    """A file, with an address that this token's owner may hand to a browser for an hour."""
+    """A file, with an address that this token's owner may hand to a browser at once."""
     signature = signer.sign(f"{attachment.public_id}:{token.public_id}").partition(":")[2]
     path = reverse("api:download", args=[attachment.public_id])
     return AttachmentOut(
@@ -97,8 +96,8 @@ BYTES = {"200": {"description": "The bytes of the file.", "content": {"*/*": {}}
 def download(request: HttpRequest, attachment_id: str, signature: str = "") -> FileResponse:
     """The bytes of a file, at the address that an event or a file gives for it.
 
-    The address works for an hour, without a token, as long as the token that it was given to can
-    see the file.
+    The address works for some minutes, without a token, as long as the token that it was given to
+    can see the file.
     """
     attachment = _find(attachment_id, signature)
     if attachment is None:
@@ -116,7 +115,7 @@ def download(request: HttpRequest, attachment_id: str, signature: str = "") -> F
 def _find(public_id: str, signature: str) -> Attachment | None:
     """The file, when the signature is good and its token's owner may see it at this moment."""
     try:
-        signed = signer.unsign(f"{public_id}:{signature}", max_age=GOOD_FOR)
+        signed = signer.unsign(f"{public_id}:{signature}", max_age=settings.FILE_LINK_SECONDS)
     except signing.BadSignature:
         return None
     token = (

@@ -210,7 +210,7 @@ class CaseOut(Schema):
 
 
 class AttachmentOut(Schema):
-    """A file of a message; `url` gives its bytes for an hour."""
+    """A file of a message; `url` gives its bytes for some minutes."""
 
     id: str
     filename: str | None

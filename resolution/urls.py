@@ -76,4 +76,5 @@ urlpatterns = [
     path("dash/resolution-center/insights.csv", insights.insights_csv, name="dash-insights-csv"),
     path("uploads/", files.upload, name="uploads"),
     path("files/<str:public_id>/", files.download, name="attachment"),
+    path("files/<str:public_id>/<str:link>/", files.fetch, name="attachment-bytes"),
 ]

@@ -1,15 +1,22 @@
 """One file of a case, for those who may see it; to others it is like one that does not exist.
 
 And the files of a form that is still being filled in, which go up as soon as they are chosen.
-Files never come from an address of the storage: each is sent by us, after a look at who asks.
+Files never come from an address of the storage: each is sent by us, after a look at who asks. What
+a page links to lasts and gives no bytes; it leads to a link that does, for one person in one
+session, and for FILE_LINK_SECONDS.
 """
 
 import logging
 import re
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
+from django.core import signing
 from django.http import FileResponse, Http404, HttpRequest, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -26,34 +33,86 @@ from resolution.views.case_page import about_files
 from resolution.views.login import needs_login
 
 log = logging.getLogger(__name__)
+signer = signing.TimestampSigner(salt="resolution.files")
+SHOWN, SAVED = "shown", "saved"
+AGAIN = {SHOWN: "?inline=1", SAVED: ""}
+"""What to ask for when a link is to be had anew, by what the old one was for."""
 
 
 @require_safe
 @login_required
 def download(request: HttpRequest, public_id: str) -> HttpResponseBase:
-    """Send the bytes of an attachment, to be saved; a picture with `?inline=1` to be looked at.
+    """Lead to the bytes of a file, to be saved; of a picture with `?inline=1` to be looked at.
 
     Pictures are drawn anew when they are taken, so they may be shown; PDFs and videos never are.
-    Answers 409 while a file is being checked for viruses, 410 when its bytes were removed, and 503
-    when the storage does not have or give them.
+    Answers 409 while a file is being checked for viruses and 410 when its bytes were removed.
     """
     user = request.user
     assert isinstance(user, User), "a login is needed first"
+    attachment, _at_work = _find(user, public_id, second_step.lets_staff_work(request))
+    if not can_be_had(attachment):
+        return _held(request, attachment)
+    shown = attachment.kind == Attachment.Kind.IMAGE and request.GET.get("inline") == "1"
+    link = _link(request, user, public_id, SHOWN if shown else SAVED)
+    return redirect("attachment-bytes", public_id, link)
+
+
+@require_safe
+def fetch(request: HttpRequest, public_id: str, link: str) -> HttpResponseBase:
+    """Send the bytes of an attachment to the person whose link it is, if they may see it now.
+
+    To anybody else the link is like none. Their own, when it is old or of another session, leads
+    back to where they get a fresh one, and so does a login. Answers 409 and 410 as `download` does,
+    and 503 when the storage does not have or give the bytes.
+    """
+    user = request.user
+    if not isinstance(user, User):
+        return redirect_to_login(reverse("attachment", args=[public_id]))
+    try:
+        said = signer.unsign(link)
+    except signing.BadSignature as reason:
+        raise Http404 from reason
+    file, person, session, use = said.split(".")
+    if (file, person) != (public_id, user.public_id):
+        raise Http404
     attachment, works_here = _find(user, public_id, second_step.lets_staff_work(request))
+    if session != _session_mark(request) or _is_old(link):
+        return redirect(reverse("attachment", args=[public_id]) + AGAIN[use])
     if works_here and attachment.event:
         readings.note(user, attachment.event.case, Reading.What.FILE, attachment.public_id)
     if not can_be_had(attachment):
-        checking = attachment.state == Attachment.State.CHECKING
-        context = {"file": attachment, "checking": checking}
-        return render(request, "rc/file_held.html", context, status=409 if checking else 410)
-    shown = attachment.kind == Attachment.Kind.IMAGE and request.GET.get("inline") == "1"
+        return _held(request, attachment)
     try:
-        return send(attachment, shown=shown)
+        return send(attachment, shown=use == SHOWN)
     except STORAGE_ERRORS:
         log.exception("the bytes of %s can’t be read", attachment.public_id)
         return render(
             request, "503.html", {"what": _("This file can’t be opened right now")}, status=503
         )
+
+
+def _link(request: HttpRequest, user: User, public_id: str, use: str) -> str:
+    """What makes an address give the bytes of a file: to who asks, in this session, from now."""
+    return signer.sign(".".join([public_id, user.public_id, _session_mark(request), use]))
+
+
+def _is_old(link: str) -> bool:
+    try:
+        signer.unsign(link, max_age=settings.FILE_LINK_SECONDS)
+    except signing.SignatureExpired:
+        return True
+    return False
+
+
+def _session_mark(request: HttpRequest) -> str:
+    """Tells one session of a person from another, and does not tell its key."""
+    return salted_hmac("resolution.files", request.session.session_key or "").hexdigest()[:16]
+
+
+def _held(request: HttpRequest, attachment: Attachment) -> HttpResponseBase:
+    checking = attachment.state == Attachment.State.CHECKING
+    context = {"file": attachment, "checking": checking}
+    return render(request, "rc/file_held.html", context, status=409 if checking else 410)
 
 
 def can_be_had(attachment: Attachment) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from api import tokens
 from api.models import ApiToken
@@ -456,8 +457,9 @@ def test_a_bad_address_is_refused_with_its_reason(db: None, bea: User, sign_in: 
 
 
 def test_files_go_with_an_act_and_their_addresses_are_good_while_the_token_is(
-    waiting_case: Case, creator: Actor, bea: User, cleo: User, nia: User, sign_in: SignIn
-) -> None:
+    waiting_case: Case, creator: Actor, bea: User, cleo: User, nia: User, sign_in: SignIn,
+    settings: Settings,
+) -> None:  # fmt: skip
     mine = evidence.accept(upload("a.png", picture()), bea)
     theirs = evidence.accept(upload("b.png", picture()), nia)
     api, reader = sign_in(bea), sign_in(cleo)
@@ -481,5 +483,9 @@ def test_files_go_with_an_act_and_their_addresses_are_good_while_the_token_is(
     assert error_of(reader.client.get(address.replace(mine.public_id, theirs.public_id))) == (
         404, "not_found", None,
     )  # fmt: skip
+    settings.FILE_LINK_SECONDS = -1
+    assert error_of(reader.client.get(address)) == (404, "not_found", None)
+    settings.FILE_LINK_SECONDS = 300
+    assert reader.client.get(address).status_code == 200
     tokens.revoke(ApiToken.objects.get(user=cleo))
     assert error_of(reader.client.get(address)) == (404, "not_found", None)

@@ -325,7 +325,7 @@ def test_a_file_of_either_side_opens_for_both_and_for_nobody_else(
             shown = browser.get(page)
             assert f'class="file" href="{address}"' in shown.content.decode()
             assert file.filename in text_of(shown)
-            assert browser.get(address).status_code == 200
+            assert browser.get(address, follow=True).status_code == 200
         assert nias_browser.get(address).status_code == 404
     assert Attachment.objects.count() == 2
 
