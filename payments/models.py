@@ -218,6 +218,17 @@ class Refund(models.Model):
         return self.public_id
 
     @property
+    def wants_looking_up(self) -> bool:
+        """Whether a person may say what became of it: in doubt, and in no list of the provider's.
+
+        A payment that came from PayPal without its order may belong to none, and only orders list
+        refunds (ADR 6).
+        """
+        listed = self.payment.processor != Payment.Processor.PAYPAL or self.payment.order_id
+        in_doubt = self.state in self.IN_FLIGHT and self.in_doubt_since and not self.provider_id
+        return bool(in_doubt and self.alert and not listed)
+
+    @property
     def idempotency_key(self) -> str:
         """What the provider knows this attempt by; a new generation is a new attempt."""
         return f"{self.public_id}:{self.generation}"

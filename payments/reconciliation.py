@@ -20,10 +20,8 @@ from payments import refunds
 from payments.gateways import (
     Charge,
     Chargebacks,
-    Gateway,
     GatewayError,
     RefundSeen,
-    Unlisted,
     gateway_for,
 )
 from payments.models import Discrepancy, Payment, Refund
@@ -39,8 +37,11 @@ Difference = tuple[Kind, str, str]
 """A kind, the refund it is about as the provider names it, and a sentence."""
 
 
-def look(payment_id: int) -> None:
+def look(payment_id: int, told: Iterable[str] = ()) -> None:
     """Bring our books in line with the provider's on one payment. Safe to call at any time.
+
+    `told` are provider's ids of refunds that may be of this payment, from an event or from a
+    person: where the provider keeps no list, nothing else leads to a refund that we do not know.
 
     Raises Unknown or Unavailable when the provider does not answer clearly; nothing is changed
     then. Whoever listens (PAYMENT_NEWS_TASK) is nudged when anything has changed.
@@ -49,14 +50,13 @@ def look(payment_id: int) -> None:
     if payment.processor not in Payment.REVERSIBLE or not payment.charge_id:
         return
     began = _database_time()
-    known = [refund for refund in payment.refunds.all() if refund.provider_id]
-    handed_over = {refund.provider_id for refund in known}
+    handed_over = {refund.provider_id for refund in payment.refunds.exclude(provider_id="")}
     gateway = gateway_for(payment.processor)
-    charge = Charge(payment.charge_id, payment.currency, payment.account, payment.order_id)
-    try:
-        seen = gateway.refunds_of(charge)
-    except Unlisted:
-        seen = _one_by_one(gateway, known)
+    charge = Charge(
+        *(payment.charge_id, payment.currency, payment.account, payment.order_id),
+        heard_of=frozenset(handed_over.union(told)),
+    )
+    seen = gateway.refunds_of(charge)
     bank = gateway.chargebacks_of(charge)
     with transaction.atomic():
         payment = Payment.objects.select_for_update(no_key=True).get(pk=payment_id)
@@ -110,19 +110,6 @@ def recently_moved() -> Iterator[int]:
         .values_list("pk", flat=True)
         .iterator()
     )
-
-
-def _one_by_one(gateway: Gateway, known: Iterable[Refund]) -> list[RefundSeen]:
-    """The refunds that we know of, where the provider has no list of them all."""
-    return [
-        RefundSeen(
-            gateway.fetch(refund.provider_id, refunds.as_request(refund)),
-            refund.amount_minor,
-            refund.currency,
-            "" if refund.elsewhere else refund.public_id,
-        )
-        for refund in known
-    ]
 
 
 # ── One look ──────────────────────────────────────────────────────────────────────────────────────

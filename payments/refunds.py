@@ -34,6 +34,7 @@ from payments.gateways import (
     Unknown,
     Unlisted,
     gateway_for,
+    longest_call,
 )
 from payments.models import Discrepancy, Payment, Refund
 from payments.money import format_money
@@ -219,11 +220,14 @@ def _find(gateway: Gateway, refund: Refund) -> tuple[RefundAnswer | None, timede
 def _call(gateway: Gateway, refund: Refund, *, doubted: bool) -> RefundAnswer:
     """Ask for the refund; a refusal after a doubt may be our own earlier refund, so look again.
 
-    Not past the lease: a worker that was frozen for a day would use a key that is forgotten by now,
-    after another has used the next.
+    Not without a lease that outlasts the call: a worker that was frozen would otherwise ask for
+    what another has been refused since, or use a key that is forgotten by now, after another has
+    used the next.
     """
     failpoint("refund.calling")
-    if refund.lease_until is None or timezone.now() >= refund.lease_until:
+    answered_by = timezone.now() + timedelta(seconds=longest_call())
+    mine = Refund.objects.filter(pk=refund.pk, lease_token=refund.lease_token)
+    if not mine.filter(lease_until__gt=answered_by).exists():
         raise Unavailable("The worker was held up for longer than its lease.")
     try:
         return gateway.refund(as_request(refund))
@@ -274,6 +278,31 @@ def settle(refund_id: int, answer: RefundAnswer, *, token: uuid.UUID | None) -> 
     return refund
 
 
+def not_made(refund_id: int) -> bool:
+    """End a refund in doubt that a person has looked for at its provider, in vain.
+
+    It failed, so that finance see to it, or gives way to the bank where that has ruled for the
+    buyer. Answers False, and changes nothing, when there is nothing to look up any more, or a
+    worker has it in hand.
+    """
+    with transaction.atomic():
+        payment_id = Refund.objects.values_list("payment_id", flat=True).get(pk=refund_id)
+        Payment.objects.select_for_update(no_key=True).get(pk=payment_id)
+        refund = (
+            Refund.objects.select_for_update(no_key=True, of=["self"])
+            .select_related("payment")
+            .get(pk=refund_id)
+        )
+        in_hand = refund.lease_until is not None and refund.lease_until > timezone.now()
+        if in_hand or not refund.wants_looking_up:
+            return False
+        if refund.payment.chargeback == Payment.Chargeback.LOST:
+            _give_way_to_the_bank(refund)
+        else:
+            settle(refund_id, NOT_MADE, token=None)
+    return True
+
+
 # ── What happens at the provider without us ───────────────────────────────────────────────────────
 
 CHARGED_BACK = RefundAnswer(
@@ -281,6 +310,14 @@ CHARGED_BACK = RefundAnswer(
     state="canceled",
     failure_code="charged_back",
     failure_message="The buyer’s bank has already given the money back.",
+)
+
+
+NOT_MADE = RefundAnswer(
+    provider_id="",
+    state="failed",
+    failure_code="not_made",
+    failure_message="It was looked up in the provider’s dashboard, and had never been made.",
 )
 
 
@@ -412,7 +449,8 @@ def _prepare_to_call(refund: Refund, key_life: timedelta) -> bool:
     No refund starts while a chargeback is open: it waits, and is canceled when the bank has ruled
     for the buyer. A refund in doubt that the provider does not know is only taken as absent after
     a while, and a key that the provider may have forgotten is replaced by the next generation
-    before it is used.
+    before it is used. Raises Unknown for one in doubt that can neither be looked up, nor asked for
+    again since the bank has ruled for the buyer.
     """
     now = timezone.now()
     mine = Refund.objects.filter(pk=refund.pk, lease_token=refund.lease_token)
@@ -429,6 +467,12 @@ def _prepare_to_call(refund: Refund, key_life: timedelta) -> bool:
             mine.update(lease_token=None, lease_until=None, next_attempt_at=now + LONGEST_PAUSE)
             return False
         if payment.chargeback == Payment.Chargeback.LOST:
+            if refund.in_doubt_since and key_life == UNLISTED_KEY_LIFE:
+                raise Unknown(
+                    "The bank has ruled for the buyer, and PayPal keeps no list that shows whether "
+                    "this refund was made before. Look it up in PayPal’s dashboard.",
+                    alert=True,
+                )
             _give_way_to_the_bank(refund)
             return False
         if refund.first_sent_at and now - refund.first_sent_at > key_life:

@@ -104,10 +104,11 @@ def handle(event_pk: int) -> None:
     waiting = ProviderEvent.objects.filter(processed_at=None)
     of_charge = waiting.filter(provider=event.provider, charge=event.charge).exclude(charge="")
     answered = {event_pk, *of_charge.values_list("pk", flat=True)}
+    told = _refunds_named(waiting.filter(pk__in=answered, provider="paypal"))
     payments = list(payments_named(event))
     try:
         for payment in payments:
-            reconciliation.look(payment.pk)
+            reconciliation.look(payment.pk, told)
     except GatewayError as trouble:
         pause = min(LONGEST_PAUSE, timedelta(seconds=2 ** min(event.attempts, 11)))
         pause = max(pause, timedelta(seconds=trouble.retry_after or 0))
@@ -154,6 +155,13 @@ def _object_of(event: ProviderEvent) -> Mapping[str, Any] | None:
     return about if isinstance(about, dict) else None
 
 
+def _refunds_named(events: Iterable[ProviderEvent]) -> set[str]:
+    """The refunds that events of PayPal's are about; Stripe lists all refunds of a charge."""
+    about = [_object_of(event) for event in events if "REFUND" in event.type]
+    names = [each.get("id") for each in about if each]
+    return {name for name in names if isinstance(name, str) and _can_be_kept(name)}
+
+
 def _charge_of(event: ProviderEvent) -> str:
     """The charge, capture or sale that an event is about; empty when it names none or several."""
     about = _object_of(event)
@@ -166,7 +174,11 @@ def _charge_of(event: ProviderEvent) -> str:
         named = [*_disputed(about), *_ups(about), about.get("sale_id")]
     names = {name for name in named if isinstance(name, str)}
     name = names.pop() if len(names) == 1 else ""
-    return name if len(name) <= LONGEST_NAME and name.isprintable() else ""
+    return name if _can_be_kept(name) else ""
+
+
+def _can_be_kept(name: str) -> bool:
+    return len(name) <= LONGEST_NAME and name.isprintable()
 
 
 def _names_in(about: Mapping[str, Any]) -> Iterator[object]:

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy as _lazy
 from marketplace import clock
 from marketplace.admin import Looked, ReadOnlyAdmin, handles_money, link_to
 from marketplace.doorbell import ring
+from payments.admin import looked_up
 from payments.models import (
     CreditEntry,
     CreditTransfer,
@@ -143,6 +144,17 @@ class RefundAdmin(ReadOnlyAdmin):
         "failure_code", "failure_message", "trouble", "alert", "attempts", "next_attempt_at",
         "first_sent_at", "in_doubt_since", "created_at", "settled_at",
     )  # fmt: skip
+
+    def get_urls(self) -> list[Any]:
+        look_up = self.admin_site.admin_view(self.look_up)
+        return [
+            path("<int:pk>/look-up/", look_up, name="payments_refund_look_up"),
+            *super().get_urls(),
+        ]
+
+    def look_up(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Say what the provider's dashboard shows of a refund that nothing else can tell of."""
+        return looked_up.page(self, request, get_object_or_404(Refund, pk=pk))
 
     @admin.display(description=_lazy("amount"))
     def sum(self, refund: Refund) -> str:

@@ -21,6 +21,9 @@ TIMEOUT = (3.0, 20.0)
 CALLS_IN_A_ROW = 12
 """More than one refund ever takes: a token, a look with its retries, the call, another look."""
 
+CALLS_TO_ASK = 4
+"""Of those, what asking for the refund takes: a token, two looks at what it is of, the call."""
+
 PAUSES = 3.0
 """Seconds that Stripe's SDK lets go by between the retries of two looks."""
 
@@ -62,6 +65,9 @@ class Charge:
     currency: str
     account: str = ""
     order_id: str = ""
+    heard_of: frozenset[str] = frozenset()
+    """The provider's ids of refunds that we know or were told of: where it keeps no list, they are
+    asked for one by one."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +160,10 @@ class Gateway(Protocol):
         ...
 
     def refunds_of(self, charge: Charge) -> list[RefundSeen]:
-        """Every refund of a charge, also those made without us; raises Unknown like `find`."""
+        """Every refund of a charge, also those made without us; raises Unknown like `find`.
+
+        Where the provider keeps no list: those of its refunds that we have heard of.
+        """
         ...
 
     def chargebacks_of(self, charge: Charge) -> Chargebacks:
@@ -196,6 +205,11 @@ def _timeout() -> tuple[float, float]:
 def longest_wait() -> float:
     """Seconds that bringing one refund a step further can wait for a provider."""
     return CALLS_IN_A_ROW * sum(_timeout()) + PAUSES
+
+
+def longest_call() -> float:
+    """Seconds that asking a provider for a refund can take, once nothing is to be looked up."""
+    return CALLS_TO_ASK * sum(_timeout())
 
 
 def _make(processor: str, access: tuple[str, ...], timeout: tuple[float, float]) -> Gateway:

@@ -272,9 +272,26 @@ class PayPalGateway:
         return _answer(in_v2_words(self._look(f"{path}/{quote(provider_id, safe='')}")), request)
 
     def refunds_of(self, charge: Charge) -> list[RefundSeen]:
-        """Every refund of the capture or sale, as its order or payment lists them."""
+        """Every refund of the capture or sale: as listed, or else what we have heard of."""
         try:
             return [_seen(refund) for refund in self._refunds_of(charge)]
+        except Unlisted:
+            return self._heard_of(charge)
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Unknown("PayPal's answer could not be read.") from error
+
+    def _heard_of(self, charge: Charge) -> list[RefundSeen]:
+        """Those of the refunds that we have heard of which PayPal has, of this capture or sale."""
+        of_a_sale = self._is_sale(charge)
+        path = "v1/payments/refund" if of_a_sale else "v2/payments/refunds"
+        named = sorted(charge.heard_of)
+        found = [self._look_if_there(f"{path}/{quote(name, safe='')}") for name in named]
+        try:
+            return [
+                _seen(in_v2_words(said))
+                for said in found
+                if said and (said["sale_id"] if of_a_sale else capture_of(said)) == charge.charge_id
+            ]
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise Unknown("PayPal's answer could not be read.") from error
 

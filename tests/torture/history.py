@@ -30,7 +30,7 @@ from django.db import connection
 from config.celery import QUEUES
 from marketplace import clock
 from notifications.models import Notification
-from payments import reconciliation
+from payments import reconciliation, refunds
 from payments import tasks as payment_tasks
 from payments.gateways import GatewayError
 from payments.models import Payment, ProviderEvent, Refund
@@ -236,6 +236,21 @@ class World:
         clock.advance(timedelta(days=8))
         return self._settle_down(findings)
 
+    def _look_up(self) -> None:
+        """Finance look in PayPal's dashboard for what nothing else can tell of."""
+        ledger = self.sandbox.ledger()
+        for refund in Refund.objects.filter(payment__in=self.payments, alert=True):
+            if not refund.wants_looking_up:
+                continue
+            there = ledger[refund.payment.charge_id]["refunds"]
+            found = [one["id"] for one in there if one["refund_id"] == refund.public_id]
+            self.trace.append(f"{refund} is looked up: {found}")
+            self.faults["looked_up"] += 1
+            if found:
+                self.guarded(partial(reconciliation.look, refund.payment_id, found))
+            else:
+                self.guarded(partial(refunds.not_made, refund.pk))
+
     def end_calls(self) -> None:
         """Let the providers end what they still work on, though nobody waits for it any more."""
         while self.sandbox.at_work():
@@ -246,6 +261,7 @@ class World:
         before: object = None
         for number in range(1, MOST_SWEEPS + 1):
             self._sweep_all(look=before is not None)
+            self._look_up()
             if not oracle.waiting(self.since):
                 return number
             now = self._standing()
@@ -483,8 +499,7 @@ class History:
                 continue
             self._say(f"a worker freezes at {place}")
             self.world.faults["frozen"] += 1
-            # One that has not called yet looks at its lease by the machine's clock.
-            if place == "refund.called" and chance.random() < 0.5:
+            if chance.random() < 0.5:
                 self._a_day_passes()
             self._minutes_pass()
             self.world.together([carry_out] * chance.choice([1, 1, 2]))
