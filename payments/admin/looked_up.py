@@ -64,7 +64,7 @@ def page(rows: "admin.ModelAdmin[Any]", request: HttpRequest, refund: Refund) ->
     if not refund.wants_looking_up:
         messages.info(request, _("There is nothing to look up any more: it is settled or tried."))
         return back
-    form = LookUpForm(request.POST or None)
+    form = LookUpForm(request.POST if request.method == "POST" else None)
     if request.method != "POST":
         return _show(rows, request, refund, form)
     if form.is_valid() and (said := _take(refund, form)):

@@ -130,6 +130,8 @@ GET  admin:*_send_again               | in   in   in   in   in   in   in   in   
 POST admin:*_send_again               | in   in   in   in   in   in   in   in   back back back
 GET  admin:*_look_again               | in   in   in   in   in   in   in   in   back back back
 POST admin:*_look_again               | in   in   in   in   in   in   in   in   back back back
+GET  admin:*_look_up                  | in   in   in   in   in   in   in   in   back back back
+POST admin:*_look_up                  | in   in   in   in   in   in   in   in   403  back 403
 GET  admin:*_works_again              | in   in   in   in   in   in   in   in   back back back
 POST admin:*_works_again              | in   in   in   in   in   in   in   in   back back back
 GET  admin:*_case_take_next           | in   in   in   in   in   in   in   in   back back back
@@ -421,7 +423,8 @@ POST attachment-bytes                 | 405  405  405  405  405  405  405  405  
 
 
 STOCK = re.compile(
-    r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again|look_again|works_again|try_again)"
+    r"admin:([a-z]+)_([a-z]+)_(?:change|history|delete|send_again|look_again|look_up|works_again"
+    r"|try_again)"
 )
 CASE_PAGES = ("assign", "audit", "change", "live", "present")
 API_ON_ONE_CASE = {

@@ -53,6 +53,9 @@ MOST_SWEEPS = 12
 SLOWEST = 0.45
 """Seconds that a slow provider takes: longer than our patience, which is 0.3."""
 
+ACTS_OF_A_HISTORY = (3, 24, 6)
+"""At least, at most, and what is likeliest: a few are long, most are soon over."""
+
 DECISIONS = ("decide", "decide_final", "decide_final_alone", "propose")
 BELATED = 0.9
 """Seconds that a provider works on a call that nobody waits for any more."""
@@ -97,6 +100,10 @@ class Tools:
 
     def __post_init__(self) -> None:
         self._channel: Any = current_app.connection_for_read().default_channel
+        channel = self._channel
+        self._lists = [
+            channel._q_for_pri(queue, step) for queue in QUEUES for step in channel.priority_steps
+        ]
 
     def nudge(self) -> Callable[[], object] | None:
         """Take the next nudge out of Valkey: a task to run, None when there is none."""
@@ -108,6 +115,8 @@ class Tools:
         return None
 
     def _next(self) -> Any:
+        if not self._channel.client.exists(*self._lists):
+            return None
         found = (self._channel.basic_get(queue, no_ack=True) for queue in QUEUES)
         return next((message for message in found if message is not None), None)
 
@@ -339,7 +348,7 @@ class History:
         self.sandbox = world.sandbox
         self.chance = random.Random(seed)
         self.payments: list[Payment] = []
-        self.acts_left = self.chance.randint(9, 24)
+        self.acts_left = round(self.chance.triangular(*ACTS_OF_A_HISTORY))
 
     def begin(self) -> None:
         """Payments are made and cases opened; of some the providers make a mess from the start."""
