@@ -208,10 +208,12 @@ class Post:
 
 def _deliver(letters: Iterable[Letter]) -> None:
     requests = RequestFactory()
+    views = {provider: resolve(f"/webhooks/{provider}/") for provider in ("stripe", "paypal")}
     for provider, body, headers in letters:
-        address = f"/webhooks/{provider}/"
-        request = requests.post(address, body, content_type="application/json", headers=headers)
-        view = resolve(address)
+        view = views[provider]
+        request = requests.post(
+            f"/webhooks/{provider}/", body, content_type="application/json", headers=headers
+        )
         answer = view.func(request, **view.kwargs)
         assert answer.status_code == 200, (provider, answer.status_code)
 

@@ -44,6 +44,10 @@ class LookUpForm(forms.Form):
         required=False,
     )
 
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data, auto_id="look-up-%s")
+        self.fields["provider_id"].needed = True  # type: ignore[attr-defined]
+
     def clean(self) -> dict[str, Any]:
         """One that is there has an id."""
         cleaned: dict[str, Any] = super().clean() or {}
@@ -68,6 +72,7 @@ def page(rows: "admin.ModelAdmin[Any]", request: HttpRequest, refund: Refund) ->
     if request.method != "POST":
         return _show(rows, request, refund, form)
     if form.is_valid() and (said := _take(refund, form)):
+        assert request.user.pk, "whoever may say it is logged in"
         LogEntry.objects.log_actions(request.user.pk, [refund], CHANGE, said, single_object=True)
         ring(settings.PAYMENT_NEWS_TASK, refund.payment_id)
         messages.success(request, said)

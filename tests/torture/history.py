@@ -100,10 +100,8 @@ class Tools:
 
     def __post_init__(self) -> None:
         self._channel: Any = current_app.connection_for_read().default_channel
-        channel = self._channel
-        self._lists = [
-            channel._q_for_pri(queue, step) for queue in QUEUES for step in channel.priority_steps
-        ]
+        steps = self._channel.priority_steps
+        self._lists = [self._channel._q_for_pri(queue, step) for queue in QUEUES for step in steps]
 
     def nudge(self) -> Callable[[], object] | None:
         """Take the next nudge out of Valkey: a task to run, None when there is none."""
