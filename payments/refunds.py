@@ -453,6 +453,9 @@ def _prepare_to_call(refund: Refund, key_life: timedelta) -> bool:
     again since the bank has ruled for the buyer.
     """
     now = timezone.now()
+    listed = (
+        key_life == KEY_LIFE
+    )  # where not, the one key alone tells a repeat from a second refund
     mine = Refund.objects.filter(pk=refund.pk, lease_token=refund.lease_token)
     patience = timedelta(seconds=settings.REFUND_DOUBT_SECONDS)
     if refund.in_doubt_since and now - refund.in_doubt_since < patience:
@@ -467,7 +470,7 @@ def _prepare_to_call(refund: Refund, key_life: timedelta) -> bool:
             mine.update(lease_token=None, lease_until=None, next_attempt_at=now + LONGEST_PAUSE)
             return False
         if payment.chargeback == Payment.Chargeback.LOST:
-            if refund.in_doubt_since and key_life == UNLISTED_KEY_LIFE:
+            if refund.in_doubt_since and not listed:
                 raise Unknown(
                     "The bank has ruled for the buyer, and PayPal keeps no list that shows whether "
                     "this refund was made before. Look it up in PayPal’s dashboard.",
@@ -475,7 +478,7 @@ def _prepare_to_call(refund: Refund, key_life: timedelta) -> bool:
                 )
             _give_way_to_the_bank(refund)
             return False
-        if refund.first_sent_at and now - refund.first_sent_at > key_life:
+        if listed and refund.first_sent_at and now - refund.first_sent_at > key_life:
             refund.generation += 1
             refund.first_sent_at = None
         refund.first_sent_at = refund.first_sent_at or now

@@ -99,7 +99,7 @@ class Tools:
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE))
 
     def __post_init__(self) -> None:
-        self._channel = cast(Any, current_app.connection_for_read().default_channel)
+        self._channel = cast("Any", current_app.connection_for_read().default_channel)
         steps = self._channel.priority_steps
         self._lists = [self._channel._q_for_pri(queue, step) for queue in QUEUES for step in steps]
 
