@@ -74,6 +74,13 @@ class SharedCache(RedisCache):
             lambda: self._own.set(key, value, *args, **kwargs),
         )
 
+    def incr(self, key: Any, *args: Any, **kwargs: Any) -> int:
+        counted: int = self._ask(
+            lambda: super(SharedCache, self).incr(key, *args, **kwargs),
+            lambda: self._own.incr(key, *args, **kwargs),
+        )
+        return counted
+
     def delete(self, key: Any, *args: Any, **kwargs: Any) -> bool:
         deleted: bool = self._ask(
             lambda: super(SharedCache, self).delete(key, *args, **kwargs),

@@ -38,7 +38,10 @@ SENTENCES = {
     404: "There is nothing at this address.",
     405: "This address does not take this method.",
     413: "The request is too large.",
+    503: "Something that we need does not answer. Try again in half a minute.",
 }
+KEPT = ("Allow", "Retry-After")
+"""What a program is told by headers, whoever shapes the rest."""
 
 
 class ErrorBody(Schema):
@@ -223,8 +226,8 @@ def in_whops_shape(
             status = response.status_code
             code = TYPES.get(status, "api_error")
             sentence = SENTENCES.get(status, "Something went wrong on our side. Try again.")
-            allowed = {"Allow": response["Allow"]} if response.has_header("Allow") else {}
-            response = answer(ApiError(status, code, sentence, headers=allowed))
+            kept = {name: response[name] for name in KEPT if response.has_header(name)}
+            response = answer(ApiError(status, code, sentence, headers=kept))
         if not response.has_header("Cache-Control"):
             response["Cache-Control"] = "no-store"
         return response

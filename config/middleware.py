@@ -4,14 +4,17 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils.cache import add_never_cache_headers
 
 from config.metrics import measured
 from marketplace import trail
+from marketplace.language import PROGRAMS
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,53 @@ def _ids_of(request: HttpRequest) -> dict[str, str]:
 
 
 NAMES_OF_PREFIXES = {"reso": "case", "pay": "payment", "biz": "company", "att": "attachment"}
+
+
+def keep_apart(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware, right inside `watch`: no other site embeds or opens into anything of ours.
+
+    Says so as well where the request is refused before those middlewares that say the rest, as for
+    a host that is not ours.
+    """
+    said = {
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": settings.SECURE_CROSS_ORIGIN_OPENER_POLICY,
+        "Referrer-Policy": settings.SECURE_REFERRER_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": settings.X_FRAME_OPTIONS,
+    }
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        for name, value in said.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return answer
+
+
+def explain_the_method(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware: a page for people in place of the empty answer of an address of another method.
+
+    Programs are told by the status and `Allow` alone.
+    """
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        by_program = (
+            request.path_info.startswith(PROGRAMS) or _name_of(request) in ASKED_BY_MACHINES
+        )
+        if response.status_code != HTTPStatus.METHOD_NOT_ALLOWED or response.content or by_program:
+            return response
+        page = render(request, "405.html", status=response.status_code)
+        page["Allow"] = response["Allow"]
+        return page
+
+    return answer
 
 
 def refuse_nul(

@@ -80,6 +80,7 @@ EXPORT_SIGNING_KEY = (
     env.key("EXPORT_SIGNING_KEY") or sha256(f"export:{SECRET_KEY}".encode()).digest()
 )
 EXPORT_FORMER_KEYS = env.names("EXPORT_FORMER_KEYS", [])  # public ones, in base64
+DOWNLOADS_AN_HOUR = env.whole("DOWNLOADS_AN_HOUR", 1000 if DEMO else 60, least=1)  # of one person
 MAX_EXPORT_BYTES = env.whole("MAX_EXPORT_BYTES", 500 * 2**20, least=1)
 DRAFT_DAYS = env.whole("DRAFT_DAYS", 30, least=1)  # how long a text that was not sent is kept
 # Whole units by currency; sums in a currency that is not named here are over every limit.
@@ -279,13 +280,13 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "config.middleware.watch",
+    "config.middleware.keep_apart",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
     # Whatever is answered from here on gets the headers of those above.
     "api.errors.in_whops_shape",
-    "config.middleware.refuse_nul",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -295,6 +296,9 @@ MIDDLEWARE = [
     "config.middleware.keep_no_copy",
     "marketplace.time_zone.in_their_time_zone",
     "marketplace.language.in_their_language",
+    # From here on what is refused is said in the reader's language.
+    "config.middleware.refuse_nul",
+    "config.middleware.explain_the_method",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
 ]

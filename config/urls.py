@@ -10,6 +10,7 @@ from accounts.administration import to_the_door
 from api.urls import api
 from config import mailbox, metrics, views
 
+handler400 = views.unreadable
 handler500 = views.broken
 urlpatterns = [
     path("", views.home, name="home"),

@@ -1,6 +1,7 @@
 """Pages of the installation itself: the front door, and what a load balancer asks."""
 
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -11,11 +12,12 @@ import redis
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import RequestDataTooBig
 from django.core.files.storage import FileSystemStorage, default_storage
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.template import loader
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
@@ -72,10 +74,25 @@ def own_place(user: User) -> str:
     return HUB
 
 
+def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """The page for what is no request, or for one that is larger than we take (413)."""
+    if isinstance(exception, RequestDataTooBig):
+        return render(request, "413.html", status=413)
+    return render(request, "400.html", status=400)
+
+
 def broken(request: HttpRequest) -> HttpResponse:
-    """The page for an error of ours: without anything that may be broken itself."""
-    shown = {"reference": request.META.get("REQUEST_ID", "")}
-    return HttpResponse(loader.get_template("500.html").render(shown), status=500)
+    """The page for an error of ours: without anything that may be broken itself.
+
+    503 while the database does not answer: whoever comes again soon will find it back.
+    """
+    away = isinstance(sys.exception(), OperationalError | InterfaceError)
+    shown = {"reference": request.META.get("REQUEST_ID", ""), "away": away}
+    return HttpResponse(
+        loader.get_template("500.html").render(shown),
+        status=503 if away else 500,
+        headers={"Retry-After": "30"} if away else {},
+    )
 
 
 @require_safe

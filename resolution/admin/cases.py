@@ -224,8 +224,10 @@ class CaseAdmin(ReadOnlyAdmin):
             raise Http404
         if as_staff(user, case).conflicted:
             raise PermissionDenied(record.CONFLICTED)
-        readings.note(user, case, Reading.What.EXPORT, audience)
-        return exports.send(request, case, Audience(audience))
+        answer = exports.send(request, case, Audience(audience))
+        if answer.status_code == HTTPStatus.OK:
+            readings.note(user, case, Reading.What.EXPORT, audience)
+        return answer
 
     def assign(self, request: HttpRequest, public_id: str) -> HttpResponse:
         """Take a case, from nobody or from a colleague, or let it go."""

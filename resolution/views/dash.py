@@ -37,6 +37,7 @@ from resolution.terms import Actor, Money, Outcome, Party, Reason, Remedy, State
 from resolution.views import case_page
 from resolution.views.desk import SHOWN, Desk, Tab, href, no_company, signed_in, tabs
 from resolution.views.login import needs_login
+from resolution.views.pace import paced
 from resolution.views.spreadsheets import as_csv
 
 PAGE = 25
@@ -193,6 +194,7 @@ def _asked_for(
 @login_required
 @require_safe
 @never_cache
+@paced
 def case_list_csv(request: HttpRequest) -> HttpResponseBase:
     """A list as it is filtered, whole, for a spreadsheet."""
     desk = Desk.of(signed_in(request), request.GET.get("company", ""))

@@ -16,6 +16,7 @@ from resolution.evidence import STORAGE_ERRORS
 from resolution.export import Audience
 from resolution.models import Case
 from resolution.terms import Actor
+from resolution.views.pace import one_too_many
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,13 @@ def _find(actor: Actor, public_id: str) -> Case:
 
 
 def send(request: HttpRequest, case: Case, audience: Audience) -> HttpResponseBase:
-    """The export as a download; 413 when its files are too many, 503 when one can't be read."""
+    """The export as a download; 413 when its files are too many, 503 when one can't be read.
+
+    429 when this person has had too many downloads lately.
+    """
     assert isinstance(request.user, User), "a login is needed first"
+    if refusal := one_too_many(request):
+        return refusal
     made = tempfile.TemporaryFile()  # noqa: SIM115 (the response closes it)
     try:
         export.write(case, audience, request.user, made)

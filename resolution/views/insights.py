@@ -32,6 +32,7 @@ from resolution.templatetags.rc import (
 )
 from resolution.views.charts import bars, columns
 from resolution.views.desk import Desk, href, no_company, signed_in
+from resolution.views.pace import paced
 from resolution.views.spreadsheets import as_csv
 
 PRODUCTS = 50
@@ -427,6 +428,7 @@ def _per(group: Group) -> str:
 @login_required
 @require_safe
 @never_cache
+@paced
 def insights_csv(request: HttpRequest) -> HttpResponseBase:
     """All figures of a period, one a row."""
     found = _of(request)

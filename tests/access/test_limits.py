@@ -1,16 +1,19 @@
-"""How much support may give back and agents may award, in every currency."""
+"""How much support may give back and agents may award; how many downloads one person gets."""
 
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from pytest_django import Settings
 
-from marketplace.models import TeamMember
+from marketplace.models import TeamMember, User
 from payments.models import Refund
 from resolution import cases, sweeps
 from resolution.actors import as_buyer, as_creator, as_staff
-from resolution.models import Case
+from resolution.models import Case, Reading
 from resolution.terms import Actor, Remedy, Verdict
+from resolution.views import pace
 from tests.people import MakePayment, make_user
 
 
@@ -97,3 +100,35 @@ def test_a_currency_without_a_limit_is_nobodys_small_sum(
     case = _escalated(_case(make_payment(amount_minor=1), 1), creator)
 
     assert "decide" not in cases.steps_for(case, agent)
+
+
+def test_one_person_gets_so_many_downloads_in_an_hour(
+    waiting_case: Case, cleo: User, sam: User, bea: User, settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    settings.DOWNLOADS_AN_HOUR = 3
+    hour = pace.WINDOW * 500_000
+    monkeypatch.setattr("time.time", lambda: hour + 600.5)
+    number = waiting_case.public_id
+    record = reverse("dash-export", args=[number])
+    csv, figures = reverse("dash-cases-csv"), reverse("dash-insights-csv")
+    sealed = reverse("admin:resolution_case_export", args=[number, "bank"])
+
+    def statuses(user: User, *addresses: str) -> list[int]:
+        client = Client()
+        client.force_login(user)
+        return [client.get(address).status_code for address in addresses]
+
+    first = statuses(cleo, record, csv, figures, record, csv, figures)
+    elsewhere = Client()
+    elsewhere.force_login(cleo)
+    refused = elsewhere.get(csv)
+    others = statuses(bea, reverse("hub-export", args=[number])) + statuses(sam, *[sealed] * 4)
+    monkeypatch.setattr("time.time", lambda: hour + pace.WINDOW + 1.0)
+
+    assert first == [200, 200, 200, 429, 429, 429]
+    assert (refused.status_code, refused["Retry-After"]) == (429, "3000")
+    assert "Try again in 50 minutes." in refused.content.decode()
+    assert others == [200, 200, 200, 200, 429]
+    assert Reading.objects.filter(what=Reading.What.EXPORT).count() == 3
+    assert statuses(cleo, record, csv) == [200, 200]

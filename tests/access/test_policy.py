@@ -31,14 +31,14 @@ from pytest_django import Settings
 from api import tokens
 from api.models import FedRecord
 from marketplace import clock
-from marketplace.models import Company, Membership, Product, TeamMember, User
+from marketplace.models import Company, Membership, TeamMember, User
 from notifications import preferences
 from notifications.models import Notification, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from payments import credits, refunds
 from payments.gateways import RefundAnswer
 from payments.models import CreditAdjustment, Discrepancy, ProviderEvent, Refund
-from resolution import cases, messages, sweeps
-from resolution.actors import as_buyer, as_staff
+from resolution import cases, sweeps
+from resolution.actors import as_staff
 from resolution.models import Attachment, Case, Erasure, Event, Reading, Rule, SavedReply
 from resolution.terms import Actor, Remedy, Verdict
 from tests.people import MakePayment, make_user
@@ -729,14 +729,6 @@ def _as_in_production(settings: Settings) -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.fixture
-def world(
-    bea: User, cleo: User, nia: User, sam: User, company: Company, make_payment: MakePayment,
-    membership: Membership, buyer: Actor, creator: Actor, staff: Actor,
-) -> World:  # fmt: skip
-    return World(bea, cleo, nia, sam, company, make_payment, membership, buyer, creator, staff)
-
-
 def outcome(world: World, method: str, label: str, person: str) -> str:
     """What happens, in a word of the table; whatever was done is undone."""
     client = world.browser_of(person)
@@ -812,111 +804,3 @@ def test_every_row_has_its_address() -> None:
     patterns = {label.partition(" ")[0].strip() for _, label, _ in ROWS}
 
     assert [p for p in patterns if not any(n == p or fnmatchcase(n, p) for n in names)] == []
-
-
-# ── Another's is like none ────────────────────────────────────────────────────────────────────────
-
-SWAPS = {
-    "hub-membership": ("other buyer", "membership", ""),
-    "hub-open-case": ("other buyer", "payment", ""),
-    "hub-case": ("other buyer", "case", ""),
-    "hub-act": ("other buyer", "case", "withdraw"),
-    "hub-live": ("other buyer", "case", ""),
-    "hub-export": ("other buyer", "case", ""),
-    "dash-export": ("other owner", "case", ""),
-    "hub-draft": ("other buyer", "case", "reply"),
-    "hub-open-draft": ("other buyer", "payment", ""),
-    "dash-case": ("other owner", "case", ""),
-    "dash-act": ("other owner", "case", "respond"),
-    "dash-live": ("other owner", "case", ""),
-    "dash-draft": ("other owner", "case", "respond"),
-    "dash-rule": ("other owner", "rule", ""),
-    "dash-rule-act": ("other owner", "rule", "delete"),
-    "dash-reply": ("other owner", "reply", ""),
-    "dash-reply-remove": ("other owner", "reply", ""),
-    "attachment": ("other buyer", "file", ""),
-}
-MISSING: dict[str, Any] = {
-    "membership": "mem_0000000000000X", "payment": "pay_0000000000000X",
-    "case": "reso_0000000000000X", "rule": 2**31 - 1, "file": "att_0000000000000X",
-    "reply": 2**31 - 1,
-}  # fmt: skip
-
-
-def test_anothers_is_answered_like_one_that_does_not_exist(world: World) -> None:
-    found = {
-        (name, method): (_answer(world, name, method), _answer(world, name, method, missing=True))
-        for name in SWAPS
-        for method in ("GET", "POST")
-    }
-
-    assert {what: theirs for what, (theirs, none) in found.items() if theirs != none} == {}
-    assert {theirs[0] for theirs, _ in found.values()} <= {404, 405}
-
-
-def _answer(
-    world: World, name: str, method: str, *, missing: bool = False
-) -> tuple[int, str, dict[str, str]]:
-    """What somebody gets for what is another's, or for what is not there; all but the id itself."""
-    person, kind, act = SWAPS[name]
-    number = MISSING[kind] if missing else world.ids[kind]
-    address = reverse(name, args=[number, act] if act else [number])
-    client, user = Client(), world.people[person]
-    assert user
-    client.force_login(user)
-    got = client.generic(method, address)
-    text = re.sub(r'(csrfmiddlewaretoken" value=)"\w+"', r"\1", got.content.decode())
-    its_own = ("Expires", "Content-Length", "X-Request-ID")
-    told = {k: v for k, v in got.headers.items() if k not in its_own}
-    return got.status_code, text.replace(f"/{number}/", "/ID/"), told
-
-
-# ── Nothing of one leaks to another ───────────────────────────────────────────────────────────────
-
-
-def test_nothing_of_one_tenant_reaches_another(
-    world: World, nia: User, make_payment: MakePayment
-) -> None:
-    canary = "canary7391"
-    User.objects.filter(pk=world.bea.pk).update(name=f"Bea {canary}")
-    Company.objects.filter(pk=world.company.pk).update(name=f"Loop {canary}")
-    Product.objects.filter(company=world.company).update(name=f"Presets {canary}")
-    Rule.objects.update(name=canary, message=canary)
-    SavedReply.objects.update(title=canary, text=canary)
-    case = Case.objects.get(pk=world.asked.pk)
-    bea = User.objects.get(pk=world.bea.pk)
-    cases.take_step(case, "reply", as_buyer(bea), message=canary)
-    otto = world.people["other buyer"]
-    assert otto
-    TeamMember.objects.create(company=nia.team_places.get().company, user=otto, role="support")
-
-    seen = []
-    for user in (nia, otto):
-        client = Client()
-        client.force_login(user)
-        for address in (
-            "/hub/", "/hub/cases/", "/hub/credits/", "/dash/resolution-center/",
-            f"/dash/resolution-center/?company={world.company.public_id}&view=all",
-            f"/dash/resolution-center/?view=all&q={canary}",
-            f"/dash/resolution-center/?view=all&q={case.public_id}",
-            f"/dash/resolution-center/auto-respond/?company={world.company.public_id}",
-            f"/dash/resolution-center/auto-respond/new/?company={world.company.public_id}",
-            f"/dash/resolution-center/replies/?company={world.company.public_id}",
-            f"/dash/resolution-center/insights/?company={world.company.public_id}",
-            "/dash/resolution-center/insights/",
-            f"/dash/resolution-center/cases/{case.public_id}/",
-            f"/hub/cases/{case.public_id}/", f"/files/{world.file.public_id}/",
-            f"/hub/payments/{world.free.public_id}/open-case/",
-        ):  # fmt: skip
-            got = client.get(address)
-            body = getattr(got, "content", b"")
-            if canary in body.decode().replace(f"q={canary}", "").replace(
-                f'value="{canary}"', ""
-            ) or canary in str(got.headers):
-                seen.append((user.name, address))
-    told = messages.compose(list(Notification.objects.all()))
-    outsiders = Notification.objects.filter(recipient__in=[nia, otto])
-
-    assert seen == []
-    assert list(outsiders) == []
-    assert [message for message in told.values() if message and canary in message.text] != []

@@ -6,6 +6,7 @@ from django.core import mail
 from django.test import Client
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
+from pytest_django import Settings
 
 from marketplace.models import User
 from resolution.models import Case
@@ -68,7 +69,9 @@ def test_a_new_password_ends_every_session(bea: User) -> None:
     assert (before, elsewhere.get(address).status_code) == (200, 302)
 
 
-def test_a_link_to_a_new_password_works_once_and_for_its_person(bea: User, nia: User) -> None:
+def test_a_link_to_a_new_password_works_once_and_for_its_person(
+    bea: User, nia: User, settings: Settings
+) -> None:
     token = default_token_generator.make_token(bea)
     altered = token[:-1] + ("1" if token.endswith("0") else "0")
     hers, others = (urlsafe_base64_encode(force_bytes(user.pk)) for user in (bea, nia))
@@ -79,6 +82,18 @@ def test_a_link_to_a_new_password_works_once_and_for_its_person(bea: User, nia: 
     ]
 
     assert [b"new_password1" in page.content for page in pages] == [False] * 4
+    address, new = f"/password-reset/{hers}/{token}/", "one more secret"
+    settings.PASSWORD_RESET_TIMEOUT = -1
+    too_late = Client().get(address, follow=True)
+    settings.PASSWORD_RESET_TIMEOUT = 60 * 60
+    browser = Client()
+    first = browser.get(address, follow=True)
+    browser.post(first.redirect_chain[-1][0], {"new_password1": new, "new_password2": new})
+    second = Client().get(address, follow=True)
+    assert [b"new_password1" in page.content for page in (too_late, first, second)] == [
+        False, True, False,
+    ]  # fmt: skip
+    assert User.objects.get(pk=bea.pk).check_password(new)
 
 
 def test_a_closed_account_is_logged_out_and_cannot_come_back(bea: User) -> None:

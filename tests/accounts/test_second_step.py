@@ -8,12 +8,14 @@ from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.core.management import call_command
 from django.test import Client
+from pytest_django import Settings
 
 from accounts import second_step, sessions
 from api import tokens
+from marketplace import sealed
 from marketplace.models import User
 from resolution.models import Attachment, Case
-from tests.accounts.conftest import code, give_app, log_in, log_in_fully
+from tests.accounts.conftest import code, forget_attempts, give_app, log_in, log_in_fully
 from tests.people import make_user
 
 
@@ -85,6 +87,26 @@ def test_nothing_that_lets_one_in_stands_in_the_database_as_it_is(bea: User) -> 
     kept = str(list(Authenticator.objects.values_list("data", flat=True)))
 
     assert "JBSWY3DP" not in kept
+
+
+def test_a_new_sealing_key_takes_nobodys_step_away(bea: User, settings: Settings) -> None:
+    [first, *_] = give_app(bea)
+    former = settings.SEALING_KEYS
+    settings.SEALING_KEYS = ["another key that is long enough to seal", *former]
+
+    resealed, again = sealed.reseal(), sealed.reseal()
+    settings.SEALING_KEYS = settings.SEALING_KEYS[:1]
+
+    assert (resealed, again) == (2, 0)  # the app's secret, and the seed of the recovery codes
+    for given in (code(), first):
+        forget_attempts()
+        client = Client()
+        log_in(client, bea)
+        client.post("/login/second-step/", {"code": given})
+        assert client.get("/hub/").status_code == 200
+    settings.SEALING_KEYS = former
+    with pytest.raises(sealed.CannotOpen):
+        sealed.reseal()
 
 
 # ── Setting it up ─────────────────────────────────────────────────────────────────────────────────

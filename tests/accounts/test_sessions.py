@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
 from django.db import connection
@@ -70,6 +71,41 @@ def test_a_new_password_ends_the_others_and_this_one_goes_on(bea: User) -> None:
     assert [event.kind for event in bea.account_events.all()] == [
         "new_device", "new_password",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("new", "why"),
+    [
+        ("q1W2e3R4t5", "too common"),
+        ("Qwertyuiop", "too common"),
+        ("123456789a", "too common"),
+        ("3141592653589", "entirely numeric"),
+        ("Bea-Lind-x", "too similar to the name"),
+        ("xK9!vq2#m", "at least 10 characters"),
+    ],
+)
+def test_a_password_that_others_would_try_is_refused(bea: User, new: str, why: str) -> None:
+    here = log_in_fully(bea)
+
+    answer = here.post(
+        "/account/security/password/",
+        {"old_password": password_of(bea), "new_password1": new, "new_password2": new},
+    )
+
+    assert (answer.status_code, why in answer.content.decode()) == (422, True)
+    assert User.objects.get(pk=bea.pk).check_password(password_of(bea))
+
+
+@pytest.mark.parametrize("new", ["äöü 漢字 🐙 with spaces", "x" * 40 + "y" * 88])
+def test_long_ones_and_any_characters_do(bea: User, new: str) -> None:
+    here = log_in_fully(bea)
+
+    here.post(
+        "/account/security/password/",
+        {"old_password": password_of(bea), "new_password1": new, "new_password2": new},
+    )
+
+    assert User.objects.get(pk=bea.pk).check_password(new)
 
 
 def test_a_new_password_takes_the_old_one(bea: User) -> None:
