@@ -175,6 +175,9 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", "5")
+# PostgreSQL keeps the plans of statements that pages ask all the time (marketplace/statements.py).
+if env.flag("PREPARED_STATEMENTS", True):
+    DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 2
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {

@@ -6,25 +6,25 @@ entry means stands at the head of the partial that draws it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import connection
 from django.db.models import Count, Max, Min, OuterRef, QuerySet, Subquery
 from django.db.models.functions import JSONObject
 from django.http import Http404
-from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from marketplace import clock
+from marketplace.addresses import address
 from marketplace.models import User
+from marketplace.statements import Statement
 from payments.money import format_money
 from resolution.models import Attachment, Case, Event
 from resolution.templatetags.rc import when_text
@@ -129,9 +129,27 @@ def part_of(case: Case, reader: str, *, before: str = "", alone: bool = False) -
         if not events:
             return part_of(case, reader)
     else:
-        events = list(_with_files(seen).order_by("-seq")[:PAGE])[::-1]
+        events = _newest(reader)(case.pk, case.last_seq)[::-1]
         full = len(events) == PAGE
     return _knowing_more(seen, events) if full else Part(events)
+
+
+@cache
+def _newest(reader: str) -> Statement[Event]:
+    """The last events of a case that a reader may see, up to a place; the newest first."""
+
+    def build(case_id: int, last_seq: int) -> QuerySet[Event]:
+        seen = _with_files(_seen_by(reader, Case(pk=case_id, last_seq=last_seq)))
+        return seen.only(*DRAWN).order_by("-seq")[:PAGE]
+
+    return Statement(build, int, int)
+
+
+DRAWN = (
+    "public_id", "case", "seq", "step", "party", "actor__name", "state_before", "state_after",
+    "message", "salt", "words_digest", "data", "created_at",
+)  # fmt: skip
+"""What a page tells of an event."""
 
 
 def _with_files(events: QuerySet[Event]) -> QuerySet[Event]:
@@ -217,32 +235,23 @@ def _open_to(actor: Actor, events: QuerySet[Event]) -> QuerySet[Event]:
 
 def _latest_of(actor: Actor, public_id: str) -> tuple[int, str]:
     """A case's id and the last event of it that this actor may see."""
-    statement, values = _latest_in_sql(Actor(actor.party, conflicted=actor.conflicted))
-    ours = {SOMEBODY: actor.user_id, SOME_CASE: public_id}
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [ours.get(value, value) for value in values])
-        found: tuple[int, str] | None = cursor.fetchone()
+    found = _latest(actor.party, actor.conflicted).first(actor.user_id, public_id)
     if found is None:
         raise Http404("No such case.")
     return found
 
 
-SOMEBODY, SOME_CASE = -1, "reso_"
-
-
 @cache
-def _latest_in_sql(actor: Actor) -> tuple[str, Sequence[Any]]:
-    """The statement of `_latest_of` and its values, with stand-ins for the two that differ.
+def _latest(party: Party, conflicted: bool) -> Statement[tuple[int, str]]:
+    """What `_latest_of` asks, for a person and a public id. Every open page does, all the time."""
 
-    Every open page asks it all the time, and putting it together takes Django ten times as long as
-    having it answered.
-    """
-    somebody = replace(actor, user=User(pk=SOMEBODY))
-    events = _open_to(actor, Event.objects.filter(case=OuterRef("pk"))).order_by("-seq")
-    seen = Case.objects.visible_to(somebody).filter(public_id=SOME_CASE)
-    latest = Subquery(events.values("public_id")[:1])
-    statement, values = seen.values_list("pk", latest).query.sql_with_params()
-    return statement, values
+    def build(person: int, public_id: str) -> QuerySet[Case, tuple[int, str]]:
+        actor = Actor(party, User(pk=person), conflicted=conflicted)
+        events = _open_to(actor, Event.objects.filter(case=OuterRef("pk"))).order_by("-seq")
+        seen = Case.objects.visible_to(actor).filter(public_id=public_id)
+        return seen.values_list("pk", Subquery(events.values("public_id")[:1]))
+
+    return Statement(build, int, str)
 
 
 # ── Entries ───────────────────────────────────────────────────────────────────────────────────────
@@ -265,7 +274,7 @@ PREVIEW_BYTES = 3 * 2**20
 def thumb(public_id: str, kind: str, size: int) -> str:
     """The address of a picture that is small enough to be looked at beside its name."""
     small = kind == Attachment.Kind.IMAGE and size <= PREVIEW_BYTES
-    return f"{reverse('attachment', args=[public_id])}?inline=1" if small else ""
+    return f"{address('attachment', public_id)}?inline=1" if small else ""
 
 
 def _row(
@@ -274,7 +283,7 @@ def _row(
     """A file that can be had leads to its bytes; one that cannot says why."""
     if state == Attachment.State.READY:
         small = thumb(public_id, kind, size) if pictured else ""
-        return FileRow(filename, kind, size, reverse("attachment", args=[public_id]), thumb=small)
+        return FileRow(filename, kind, size, address("attachment", public_id), thumb=small)
     if state == Attachment.State.CHECKING:
         return FileRow(filename, kind, size, note=_("being checked for viruses"))
     if state == Attachment.State.INFECTED:

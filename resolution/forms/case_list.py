@@ -8,7 +8,6 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
-from marketplace.models import Product
 from resolution.insights import endings
 from resolution.terms import Reason
 
@@ -41,6 +40,7 @@ class CaseFilter(forms.Form):
     """Search, reason, product, result, amounts and order. What cannot be read is as if not given.
 
     A result is asked for only where cases have one: on the list of those that are closed.
+    `products` are public ids and names.
     """
 
     q = forms.CharField(
@@ -75,7 +75,7 @@ class CaseFilter(forms.Form):
         self,
         data: Mapping[str, Any],
         *,
-        products: Iterable[Product],
+        products: Iterable[tuple[str, str]],
         sorts: Iterable[str],
         with_result: bool = False,
     ) -> None:
@@ -89,7 +89,7 @@ class CaseFilter(forms.Form):
                 "result",
                 [("", _("Any result")), *((e.name, e.label) for e in self.results.values())],
             ),
-            ("product", [("", _("Any product")), *((p.public_id, p.name) for p in products)]),
+            ("product", [("", _("Any product")), *products]),
             ("sort", [(sort, SORTS[sort]) for sort in self.sorts]),
         ):
             field = self.fields.get(name)

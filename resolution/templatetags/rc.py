@@ -7,12 +7,13 @@ partials in `templates/rc/`, each of which names its context in the comment at i
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from dataclasses import field as column
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cache, cached_property, lru_cache
 from math import ceil
+from secrets import token_hex
 from textwrap import indent
 from typing import Any, Literal
 
@@ -22,12 +23,13 @@ from babel.lists import format_list
 from babel.numbers import format_decimal, format_percent
 from django import template
 from django.conf import settings
+from django.forms import MultipleHiddenInput
 from django.template.loader import get_template
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import wrap
 from django.utils.translation import gettext as _
@@ -439,28 +441,92 @@ def quoted(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """An entry as one reader sees it; two are the same when all that is drawn is the same."""
+    """A partial for one reader; two are the same when all that is drawn of them is the same."""
 
-    said: str
+    partial: str
+    said: Any
     language: str
     time_zone: str
-    year: int
-    entry: Any = column(compare=False)
+    today: date
+    given: Mapping[str, Any] = column(compare=False)
+
+
+@register.simple_tag(takes_context=True)
+def drawn(
+    context: Mapping[str, Any], partial: str, same_as: Any = None, **given: Any
+) -> SafeString:
+    """A partial, as it was drawn before where all that it says is the same: pages are read again.
+
+    It sees what it is `given` and nothing else of the page: plain values, and lists, mappings and
+    dataclasses of them; or anything, where `same_as` has all that is drawn of it. What was drawn of
+    the latest is kept, and found by those values and by how words and dates are written for the
+    reader: what is the same for two people looks the same for both. Another day is another drawing.
+    A form's token is put in each time.
+    """
+    text = _draw(_Drawing(partial, _said(same_as or given), *_reader(), given))
+    if _TOKEN in text:
+        return SafeString(text.replace(_TOKEN, str(context.get("csrf_token", ""))))  # nosec B703
+    return text
 
 
 @register.simple_tag
-def timeline_entry(entry: Any) -> SafeString:
-    """An entry of a timeline, by `rc/_entry.html`.
+def drawn_each(partial: str, name: str, rows: Sequence[Any], **given: Any) -> SafeString:
+    """A partial for each of some rows, which it sees by this `name`: `drawn`, without forms."""
+    reader, rest = _reader(), _said(given)
+    return SafeString(  # nosec B703
+        "\n".join(
+            [
+                _draw(_Drawing(partial, (_said(row), rest), *reader, {name: row, **given}))
+                for row in rows
+            ]
+        )
+    )
 
-    Events never change and are read again and again, so what was drawn of the latest is kept. It is
-    found by all that the entry says to this reader, and by how dates are written for them: what is
-    the same for two people looks the same for both.
-    """
-    language, zone = present_locale(), timezone.get_current_timezone_name()
-    year = timezone.localtime(clock.now()).year
-    return _draw(_Drawing(repr(entry), language, zone, year, entry))
+
+def _reader() -> tuple[str, str, date]:
+    """How words and dates are written for whoever reads."""
+    today = timezone.localtime(clock.now()).date()
+    return present_locale(), timezone.get_current_timezone_name(), today
 
 
-@lru_cache(maxsize=2000)
+@register.simple_tag
+def hidden_inputs(form: Any) -> SafeString:
+    """The hidden fields of a form as they are, without what drawing a field costs."""
+    found = []
+    for field in form.hidden_fields():
+        held = field.value()
+        several = isinstance(field.field.widget, MultipleHiddenInput)
+        for n, value in enumerate(held or () if several else [held]):
+            name = f"{field.auto_id}_{n}" if several else field.auto_id
+            found.append((field.html_name, "" if value is None else value, name))
+    return format_html_join("", '<input type="hidden" name="{}" value="{}" id="{}">', found)
+
+
+@lru_cache(maxsize=3000)
 def _draw(drawing: _Drawing) -> SafeString:
-    return SafeString(get_template("rc/_entry.html").render({"entry": drawing.entry}))
+    return SafeString(  # nosec B703 (a template of ours)
+        get_template(drawing.partial).render({**drawing.given, "csrf_token": _TOKEN})
+    )
+
+
+_TOKEN = f"token-{token_hex(16)}"
+"""Stands where the token of a form goes; nobody can write it, so no text is taken for it."""
+
+
+def _said(value: Any) -> Any:
+    """All that can be drawn of a value, to be compared: what differs on a page differs here."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value if kind is str else (kind, value)
+    if kind is dict:
+        return tuple([(name, _said(held)) for name, held in value.items()])
+    if kind is list or kind is tuple:
+        return tuple([_said(held) for held in value])
+    if is_dataclass(value):
+        return (kind, *[(name, _said(held)) for name, held in vars(value).items()])
+    if isinstance(value, Promise | str):  # a lazy text, or a choice
+        return str(value)
+    raise TypeError(f"{kind.__name__} cannot be told from another one: give what is drawn of it")
+
+
+_PLAIN = frozenset({str, SafeString, int, bool, float, type(None), datetime, date})

@@ -7,6 +7,7 @@ lost: a refused form comes back with its text and files (422), and so does one t
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +17,6 @@ from django.db.models import OuterRef, Subquery
 from django.db.models.functions import JSONObject
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
@@ -24,14 +24,16 @@ from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import ngettext
 
 from marketplace import clock
+from marketplace.addresses import address
 from marketplace.models import Membership, User
+from marketplace.statements import Statement
 from payments.money import format_money
 from resolution import cases, drafts, replies, timeline, words
 from resolution.evidence import ACCEPT
 from resolution.forms.messages import MessageForm, WithFiles
 from resolution.forms.responding import ConfirmForm, RespondForm
 from resolution.lifecycle import limit_in
-from resolution.models import Case, Draft, Event, SavedReply
+from resolution.models import Case, CaseQuerySet, Draft, Event, SavedReply
 from resolution.templatetags.rc import when_text
 from resolution.terms import Actor, Party, State
 from resolution.views.onward import onward
@@ -78,16 +80,16 @@ class Surface:
     nav: Callable[[HttpRequest, Case | None], Mapping[str, Any]]
 
     def href(self, case: Case) -> str:
-        return reverse(self.page, args=[case.public_id])
+        return address(self.page, case.public_id)
 
     def act_href(self, case: Case, act: str) -> str:
-        return reverse(self.act, args=[case.public_id, act])
+        return address(self.act, case.public_id, act)
 
     def draft_href(self, case: Case, act: str) -> str:
-        return reverse(self.draft, args=[case.public_id, act])
+        return address(self.draft, case.public_id, act)
 
     def live_href(self, case: Case, after: str) -> str:
-        return f"{reverse(self.live, args=[case.public_id])}?{urlencode({'after': after})}"
+        return f"{address(self.live, case.public_id)}?{urlencode({'after': after})}"
 
 
 @dataclass(frozen=True)
@@ -107,16 +109,30 @@ def find(actor: Actor, public_id: str) -> Case:
     With it come their `drafts` and, for a creator, the `next_in_line` that needs their reply and
     the titles of the company's `saved_replies`.
     """
-    found = (
-        Case.objects.visible_to(actor)
-        .select_related("payment__membership", "refund", "buyer", "company", "product")
-        .annotate(drafts=drafts_on("public_id", actor.user))
-        .filter(public_id=public_id)
-    )
-    if actor.party == CREATOR:
+    assert actor.user, "a page is shown to a person"
+    case: Case | None = _find(actor.party).first(actor.user.pk, public_id)
+    if case is None:
+        raise Http404("No such case.")
+    return case
+
+
+@cache
+def _find(party: Party) -> Statement[Case]:
+    """What `find` asks: for a person, as this party, and a public id."""
+
+    def build(person: int, public_id: str) -> CaseQuerySet:
+        somebody = User(pk=person)
+        found = (
+            Case.objects.visible_to(Actor(party, somebody))
+            .select_related("payment__membership", "refund", "buyer", "company", "product")
+            .annotate(drafts=drafts_on("public_id", somebody))
+            .filter(public_id=public_id)
+        )
+        if party != CREATOR:
+            return found
         others = Case.objects.filter(company=OuterRef("company")).needs_creator()
         following = others.exclude(pk=OuterRef("pk")).order_by("due_at", "pk")
-        found = found.annotate(
+        return found.annotate(
             next_in_line=Subquery(following.values("public_id")[:1]),
             saved_replies=ArraySubquery(
                 SavedReply.objects.filter(company=OuterRef("company")).values(
@@ -124,10 +140,8 @@ def find(actor: Actor, public_id: str) -> Case:
                 )
             ),
         )
-    case = found.first()
-    if case is None:
-        raise Http404("No such case.")
-    return case
+
+    return Statement(build, int, str, skewed=party == CREATOR)
 
 
 def drafts_on(column: str, user: User | None) -> ArraySubquery:
@@ -167,7 +181,7 @@ def show(
         "case": case,
         "page_href": surface.href(case),
         "live_href": _live_href(surface, case, part),
-        "export_href": reverse(surface.export, args=[case.public_id]),
+        "export_href": address(surface.export, case.public_id),
         "seconds": settings.LIVE_SECONDS,
         "turn": page.turn(part.steps),
         "facts": words.facts(case, surface.party),
@@ -225,7 +239,7 @@ def live(request: HttpRequest, surface: Surface, actor: Actor, public_id: str) -
     news = timeline.news_of(actor, public_id, request.GET)
     if news is None:
         return HttpResponse(status=204)
-    page, ask = (reverse(name, args=[public_id]) for name in (surface.page, surface.live))
+    page, ask = (address(name, public_id) for name in (surface.page, surface.live))
     return render(request, "rc/_news.html", news.told(page_href=page, live_href=ask))
 
 
@@ -488,7 +502,7 @@ class _Forms:
 
     def _composer(self, name: str, button: str, **more: Any) -> dict[str, Any]:
         form = self.bound.get(name) or self._message_form(name)
-        return {
+        composer = {
             "id": name,
             "party": self.reader,
             "who_name": self._writer(),
@@ -500,6 +514,11 @@ class _Forms:
             **self._about_draft(name, form),
             **more,
         }
+        if not form.is_bound:
+            drawn_of = {key: value for key, value in composer.items() if key != "form"}
+            typed = self._draft_of(name).get("fields", {})
+            composer["same_as"] = [drawn_of, self._labels(name), typed]
+        return composer
 
     def _writer(self) -> str:
         return self.case.buyer.name if self.reader == BUYER else self.case.company.name
@@ -616,7 +635,7 @@ def about_files(form: WithFiles) -> dict[str, Any]:
         "max_bytes": settings.MAX_FILE_BYTES,
         "max_files": left,
         "accept": ACCEPT,
-        "upload_href": f"{reverse('uploads')}?{urlencode({'for': _name_of(form)})}",
+        "upload_href": f"{address('uploads')}?{urlencode({'for': _name_of(form)})}",
     }
 
 

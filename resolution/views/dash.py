@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
+from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
 
@@ -15,17 +16,19 @@ from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.urls import reverse
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from marketplace import clock
-from marketplace.models import Product, TeamMember
+from marketplace.addresses import address
+from marketplace.models import TeamMember, User
+from marketplace.statements import Statement
 from payments.money import currencies_by_exponent, format_money, to_decimal
 from resolution import words
 from resolution.actors import as_creator
@@ -68,16 +71,20 @@ def page_of(cases: CaseQuerySet, column: str, *, before: str = "", after: str = 
     was made for another order, counts as none.
     """
     if after and (place := _read(after, column)):
-        found = _beyond(cases, column, place)
+        found = list(_told_of(_beyond(cases, column, place), column))
         if found:
             more = _token(found[PAGE - 1], column) if len(found) > PAGE else ""
             return Page(found[:PAGE], before=_token(found[0], column), after=more)
     if before and (place := _read(before, column)):
-        found = _beyond(cases, _reversed(column), place)
+        back = _reversed(column)
+        found = list(_told_of(_beyond(cases, back, place), back))
         if len(found) > PAGE:
             rows = found[:PAGE][::-1]
             return Page(rows, before=_token(rows[0], column), after=_token(rows[-1], column))
-    found = list(_ordered(cases, column)[: PAGE + 1])
+    return _first_of(list(_told_of(_ordered(cases, column)[: PAGE + 1], column)), column)
+
+
+def _first_of(found: list[Case], column: str) -> Page:
     return Page(found[:PAGE], after=_token(found[PAGE - 1], column) if len(found) > PAGE else "")
 
 
@@ -92,7 +99,7 @@ def _ordered(cases: CaseQuerySet, column: str) -> CaseQuerySet:
 
 def _beyond(
     cases: CaseQuerySet, column: str, place: tuple[Any, int], many: int = PAGE + 1
-) -> list[Case]:
+) -> CaseQuerySet:
     """The rows that come after this place: as many as fit a page, and one more."""
     value, pk = place
     name = column.removeprefix("-")
@@ -107,7 +114,7 @@ def _beyond(
         rest = Q(**{f"{name}__gte": value}) & (Q(**{f"{name}__gt": value}) | Q(pk__gt=pk))
         if name == "due_at":
             rest |= Q(due_at__isnull=True)
-    return list(_ordered(cases.filter(rest), column)[:many])
+    return _ordered(cases.filter(rest), column)[:many]
 
 
 def every_one(cases: CaseQuerySet, column: str) -> Iterator[Case]:
@@ -118,7 +125,7 @@ def every_one(cases: CaseQuerySet, column: str) -> Iterator[Case]:
         if len(found) < PART:
             return
         place = getattr(found[-1], column.removeprefix("-")), found[-1].pk
-        found = _beyond(cases, column, place, PART)
+        found = list(_beyond(cases, column, place, PART))
 
 
 def _token(case: Case, column: str) -> str:
@@ -142,17 +149,16 @@ def _read(token: str, column: str) -> tuple[Any, int] | None:
 @never_cache
 def case_list(request: HttpRequest) -> HttpResponse:
     """The cases of a person's companies, in lists by whose turn it is."""
-    desk = Desk.of(signed_in(request), request.GET.get("company", ""))
+    desk = Desk.of(signed_in(request), request.GET.get("company", ""), with_products=True)
     if not desk.places:
         return no_company(request)
     every = tabs()
     tab, form, column = _asked_for(request, desk, every)
-    page = page_of(
-        _narrowed(_told_of(tab.of(desk.cases())), form),
-        column,
-        before=request.GET.get("before", ""),
-        after=request.GET.get("after", ""),
-    )
+    before, after = request.GET.get("before", ""), request.GET.get("after", "")
+    if before or after or form.narrows:
+        page = page_of(_narrowed(tab.of(desk.cases()), form), column, before=before, after=after)
+    else:
+        page = _first_page(desk, tab, column)
     query = desk.query() | {"view": tab.name} | form.query()
     now = clock.now()
     context = {
@@ -162,11 +168,14 @@ def case_list(request: HttpRequest) -> HttpResponse:
         "form": form,
         "rows": [_row(case, tab, now, with_company=desk.chosen is None) for case in page.cases],
         "headline": _headline(desk, every[0], now),
-        "hidden": desk.query() | {"view": tab.name},
+        "toolbar": _toolbar(
+            form,
+            tuple((desk.query() | {"view": tab.name}).items()),
+            href("dash-cases", desk.query() | {"view": tab.name}),
+        ),
         "empty": _empty(desk, tab, form),
         "newer_href": href("dash-cases", query | {"before": page.before}) if page.before else "",
         "older_href": href("dash-cases", query | {"after": page.after}) if page.after else "",
-        "clear_href": href("dash-cases", desk.query() | {"view": tab.name}),
         "csv_href": href("dash-cases-csv", query),
         "rules_href": href("dash-rules", desk.query()),
         "response_days": settings.RESPONSE_DAYS,
@@ -179,16 +188,33 @@ def _asked_for(
 ) -> tuple[Tab, CaseFilter, str]:
     """The list that an address names, what narrows it, and the column that it is sorted by."""
     tab = next((tab for tab in every if tab.name == request.GET.get("view")), every[0])
-    products = Product.objects.filter(company__in=desk.companies).order_by("name", "pk")
-    if desk.chosen:
-        products = products.filter(company=desk.chosen)
-    form = CaseFilter(
-        request.GET, products=products, sorts=tab.sorts, with_result=tab.shows == "result"
-    )
+    asked = {name: request.GET[name] for name in CaseFilter.base_fields if name in request.GET}
+    form = _filter(
+        tuple(asked.items()), tuple(desk.products()), tab.sorts, tab.shows == "result",
+        get_language(),
+    )  # fmt: skip
     column = COLUMNS[form.sort_by]
     if tab.name == "closed" and form.sort_by == "newest":
         column = "-closed_at"
     return tab, form, column
+
+
+@lru_cache(maxsize=256)
+def _filter(
+    asked: tuple[tuple[str, str], ...],
+    products: tuple[tuple[str, str], ...],
+    sorts: tuple[str, ...],
+    with_result: bool,
+    language: str,
+) -> CaseFilter:
+    """What an address asks for, read once: nothing changes a form that has been read."""
+    return CaseFilter(dict(asked), products=products, sorts=sorts, with_result=with_result)
+
+
+@lru_cache(maxsize=256)
+def _toolbar(form: CaseFilter, hidden: tuple[tuple[str, str], ...], clear_href: str) -> str:
+    context = {"form": form, "hidden": dict(hidden), "clear_href": clear_href}
+    return render_to_string("dash/_toolbar.html", context)
 
 
 @login_required
@@ -197,7 +223,7 @@ def _asked_for(
 @paced
 def case_list_csv(request: HttpRequest) -> HttpResponseBase:
     """A list as it is filtered, whole, for a spreadsheet."""
-    desk = Desk.of(signed_in(request), request.GET.get("company", ""))
+    desk = Desk.of(signed_in(request), request.GET.get("company", ""), with_products=True)
     if not desk.places:
         return no_company(request)
     tab, form, column = _asked_for(request, desk, tabs())
@@ -293,12 +319,55 @@ def _sought(text: str) -> Q:
     return Q(buyer__name__icontains=text) | Q(buyer__email__icontains=text)
 
 
-def _told_of(cases: CaseQuerySet) -> CaseQuerySet:
-    """With all that a row tells, and the last event that the creator may see, in one query."""
+def _told_of(some: CaseQuerySet, column: str) -> CaseQuerySet:
+    """Some cases, no more than fit a page, in order, with all that a row tells, in one query.
+
+    Which ones they are is found first, on their own table alone; of the last event a row tells what
+    the creator may see.
+    """
     last = Event.objects.filter(case=OuterRef("pk"), staff_only=False).order_by("-seq")
-    return cases.select_related("buyer", "product", "company", "payment").annotate(
-        last=Subquery(last.values(row=JSONObject(step="step", party="party", at="created_at"))[:1])
+    rows = (
+        Case.objects.filter(pk__in=some.values("pk"))
+        .select_related("buyer", "product", "company", "payment")
+        .only(*TOLD)
+        .annotate(
+            last=Subquery(
+                last.values(row=JSONObject(step="step", party="party", at="created_at"))[:1]
+            )
+        )
     )
+    return _ordered(rows, column)
+
+
+TOLD = (
+    "public_id", "state", "waiting_on", "due_at", "clock_started_at", "frozen_at", "opened_at",
+    "closed_at", "reason", "asked_minor", "currency", "decided_by", "outcome", "remedy",
+    "remedy_minor", "money", "final", "buyer__name", "product__name", "company__name",
+    "payment__amount_minor",
+)  # fmt: skip
+"""What a row of the list is made of."""
+
+
+def _first_page(desk: Desk, tab: Tab, column: str) -> Page:
+    """The page of a list that everybody begins with: nothing narrows it, nothing is before it."""
+    if desk.chosen:
+        asked = _first_rows(tab.name, column, of_one=True)
+        return _first_of(asked(desk.user.pk, desk.chosen.pk), column)
+    return _first_of(_first_rows(tab.name, column, of_one=False)(desk.user.pk), column)
+
+
+@cache
+def _first_rows(name: str, column: str, *, of_one: bool) -> Statement[Case]:
+    """For a person, and for `of_one` company of theirs, the first cases of a list."""
+    tab = next(tab for tab in tabs() if tab.name == name)
+
+    def build(person: int, company: int = 0) -> CaseQuerySet:
+        cases = tab.of(Case.objects.visible_to(as_creator(User(pk=person))))
+        if of_one:
+            cases = cases.filter(company=company)
+        return _told_of(_ordered(cases, column)[: PAGE + 1], column)
+
+    return Statement(build, *[int] * (2 if of_one else 1))
 
 
 def _tab_links(
@@ -345,7 +414,7 @@ def _row(case: Case, tab: Tab, now: datetime, *, with_company: bool) -> dict[str
         tab.name == "needs-reply" and running is not None and running.day > running.days - LAST_DAYS
     )
     return {
-        "href": reverse("dash-case", args=[case.public_id]),
+        "href": address("dash-case", case.public_id),
         "buyer": case.buyer.name,
         "product": case.product.name,
         "company": case.company.name if with_company else "",
@@ -548,7 +617,7 @@ def _tab_of(case: Case) -> Tab:
 def _next_href(case: Case) -> str:
     """The next case of the company that needs a reply, if there is another."""
     following: str | None = getattr(case, "next_in_line", None)
-    return reverse("dash-case", args=[following]) if following else ""
+    return address("dash-case", following) if following else ""
 
 
 DASH = case_page.Surface(

@@ -7,17 +7,32 @@ A person sees the cases of every company on whose team they are, and narrows the
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from functools import cache, cached_property
+from itertools import chain
+from operator import itemgetter
+from typing import Any, ClassVar, Literal, Protocol, Self, cast
 
-from django.db.models import BooleanField, ExpressionWrapper, JSONField, OuterRef, Q, Subquery
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import (
+    BooleanField,
+    ExpressionWrapper,
+    JSONField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.db.models.functions import JSONObject
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.utils.http import urlencode
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from marketplace.models import Company, TeamMember, User
+from marketplace.addresses import address
+from marketplace.models import Company, Product, TeamMember, User
+from marketplace.statements import Statement
 from notifications import inbox
 from resolution import words
 from resolution.actors import as_creator
@@ -60,9 +75,13 @@ class Tab:
         return self.name not in ("closed", "all")
 
 
-def tabs() -> list[Tab]:
+def tabs() -> Sequence[Tab]:
     """The lists, in order; each case that is not closed is in exactly one before "all"."""
-    them = words.platform()
+    return _tabs(words.platform(), get_language())
+
+
+@cache
+def _tabs(them: str, language: str | None) -> Sequence[Tab]:
     reviewed = Q(state__in=IN_REVIEW)
     usual = ("due", "newest", "amount")
     return [
@@ -174,14 +193,11 @@ class Desk:
     chosen: Company | None
 
     @classmethod
-    def of(cls, user: User, company_id: str = "") -> "Desk":
-        """The desk of this person; a company that is not theirs is not there."""
-        places = list(
-            TeamMember.objects.filter(user=user)
-            .select_related("company")
-            .annotate(unread=inbox.unread_of("user"))
-            .order_by("company__name", "company_id")
-        )
+    def of(cls, user: User, company_id: str = "", *, with_products: bool = False) -> "Desk":
+        """The desk of this person; a company that is not theirs is not there. One query."""
+        places = _places(with_products)(user.pk)
+        for place in places:
+            place.user = user
         chosen = None
         if len(places) == 1:
             chosen = places[0].company
@@ -226,23 +242,25 @@ class Desk:
         seen = Case.objects.visible_to(as_creator(self.user))
         return seen.filter(company=self.chosen) if self.chosen else seen
 
+    def products(self) -> list[tuple[str, str]]:
+        """Ids and names of what the chosen company sells, or all of them do: read `with_products`.
+
+        By name; the database has put those of each company in order.
+        """
+        shown = [place for place in self.places if self.chosen in (None, place.company)]
+        of_each = [
+            [(sold["id"], sold["name"]) for sold in _said(place).products] for place in shown
+        ]
+        return of_each[0] if len(of_each) == 1 else sorted(chain(*of_each), key=itemgetter(1))
+
     @cached_property
     def counts(self) -> dict[int, dict[str, Any]]:
         """By company, how many cases are in each list, and when the first reply is due.
 
         Of each company no more than LOOKED_AT open cases are looked at, those due first.
         """
-        listed = {f"in_{column_of(tab)}": tab.cases for tab in tabs() if tab.counted}
-        looked_at = (
-            Case.objects.filter(company=OuterRef("company_id"))
-            .exclude(state=State.CLOSED)
-            .annotate(**{name: ExpressionWrapper(q, BooleanField()) for name, q in listed.items()})
-            .order_by("due_at", "pk")
-            .values("due_at", *listed)[:LOOKED_AT]
-        )
-        places = TeamMember.objects.filter(user=self.user)
-        told = places.values_list("company_id", _Counts.of(looked_at, list(listed)))
-        return {company_id: counts for company_id, counts in told if counts["open"]}
+        told = {place.company_id: _said(place).open_cases for place in self.places}
+        return {company_id: counts for company_id, counts in told.items() if counts["open"]}
 
     def _shown(self) -> list[dict[str, Any]]:
         return [
@@ -264,7 +282,7 @@ class Desk:
 
     def _unread(self, reading: str) -> str:
         """How many notices the person has not read, once they have read those of this case."""
-        unread: list[str] = self.places[0].unread if self.places else []  # type: ignore[attr-defined]
+        unread = _said(self.places[0]).unread if self.places else []
         return inbox.count_of(inbox.opened(self.user, reading, unread) if reading else unread)
 
     def nav(self, tab: str, *, reading: str = "") -> dict[str, Any]:
@@ -286,24 +304,67 @@ class Desk:
         if page == "dash-cases" and self.several:
             every = {
                 "name": _("All companies"),
-                "href": reverse(page),
+                "href": address(page),
                 "current": self.chosen is None,
             }
             companies.insert(0, every)
         return {
             "tab": tab,
             "cases_turn_count": self.counted(tabs()[0]),
-            "company": self.chosen or {"name": _("All companies")},
+            "company": {"name": self.chosen.name if self.chosen else _("All companies")},
             "companies": companies if self.several else [],
             "cases_href": href("dash-cases", self.query()),
             "rules_href": href("dash-rules", self.query()),
             "replies_href": href("dash-replies", self.query()) if self.answers_one else "",
             "insights_href": href("dash-insights", self.query()),
             "developers_href": href("dash-developers", self.query()) if self.runs_one else "",
-            "hub_href": reverse("hub"),
-            "notices_href": reverse("dash-notices"),
+            "hub_href": address("hub"),
+            "notices_href": address("dash-notices"),
             "unread": self._unread(reading),
         }
+
+
+class _Told(Protocol):
+    """What is read with each of a person's places."""
+
+    unread: list[str]
+    open_cases: dict[str, Any]
+    products: list[dict[str, str]]
+
+
+def _said(place: TeamMember) -> _Told:
+    return cast("_Told", place)
+
+
+@cache
+def _places(with_products: bool) -> Statement[TeamMember]:
+    """A person's places, with what is unread, how many cases are open, and what is sold there."""
+
+    def build(person: int) -> QuerySet[TeamMember]:
+        listed = {f"in_{column_of(tab)}": tab.cases for tab in tabs() if tab.counted}
+        looked_at = (
+            Case.objects.filter(company=OuterRef("company_id"))
+            .exclude(state=State.CLOSED)
+            .annotate(**{name: ExpressionWrapper(q, BooleanField()) for name, q in listed.items()})
+            .order_by("due_at", "pk")
+            .values("due_at", *listed)[:LOOKED_AT]
+        )
+        places = (
+            TeamMember.objects.filter(user=person)
+            .select_related("company")
+            .annotate(
+                unread=inbox.unread_of("user"), open_cases=_Counts.of(looked_at, list(listed))
+            )
+            .order_by("company__name", "company_id")
+        )
+        if not with_products:
+            return places
+        sold = Product.objects.filter(company=OuterRef("company")).order_by("name", "pk")
+        return places.annotate(
+            products=ArraySubquery(sold.values(row=JSONObject(id="public_id", name="name")))
+        )
+
+    return Statement(build, int)
 
 
 @dataclass(frozen=True)
@@ -360,7 +421,8 @@ def column_of(tab: Tab) -> str:
 
 
 def href(name: str, query: Mapping[str, str], *args: Any) -> str:
-    return reverse(name, args=args, query={key: value for key, value in query.items() if value})
+    asked = urlencode({key: value for key, value in query.items() if value})
+    return f"{address(name, *args)}{'?' if asked else ''}{asked}"
 
 
 def no_company(request: HttpRequest) -> HttpResponse:

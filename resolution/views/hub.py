@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Exists, Subquery
+from django.db.models import Count, Exists, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -17,7 +17,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from marketplace import clock
+from marketplace.addresses import address
 from marketplace.models import Membership, Product, TeamMember, User
+from marketplace.statements import Statement
 from notifications import inbox
 from payments import credits as ledger
 from payments.models import CreditEntry, Payment
@@ -44,24 +46,32 @@ def menu(request: HttpRequest, tab: str, *, reading: str = "") -> dict[str, Any]
     `reading` is the public id of the case that is being looked at: what was told of it is read.
     """
     user = _user(request)
-    waiting = Case.objects.visible_to(as_buyer(user)).needs_buyer()
-    found = User.objects.filter(pk=user.pk).values_list(
-        Subquery(waiting.order_by().values("buyer").annotate(many=Count("pk")).values("many")),
-        Exists(CreditEntry.objects.filter(account__user=user)),
-        Exists(TeamMember.objects.filter(user=user)),
-        inbox.unread_of("pk"),
-    )
-    many, shows_credits, sells, unread = found.get()
+    found = _IN_THE_MENU.first(user.pk)
+    assert found, "a person who is logged in is there"
+    many, shows_credits, sells, unread = found
     if reading:
         unread = inbox.opened(user, reading, unread)
     return {
         "tab": tab,
         "cases_turn_count": many or 0,
         "shows_credits": shows_credits,
-        "dash_href": reverse("dash-cases") if sells else "",
-        "notices_href": reverse("hub-notices"),
+        "dash_href": address("dash-cases") if sells else "",
+        "notices_href": address("hub-notices"),
         "unread": inbox.count_of(unread),
     }
+
+
+def _in_the_menu(person: int) -> QuerySet[User, tuple[int | None, bool, bool, list[str]]]:
+    waiting = Case.objects.visible_to(as_buyer(User(pk=person))).needs_buyer()
+    return User.objects.filter(pk=person).values_list(
+        Subquery(waiting.order_by().values("buyer").annotate(many=Count("pk")).values("many")),
+        Exists(CreditEntry.objects.filter(account__user=person)),
+        Exists(TeamMember.objects.filter(user=person)),
+        inbox.unread_of("pk"),
+    )
+
+
+_IN_THE_MENU: Statement[tuple[int | None, bool, bool, list[str]]] = Statement(_in_the_menu, int)
 
 
 def _case_menu(request: HttpRequest, case: Case | None) -> Mapping[str, Any]:
