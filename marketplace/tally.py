@@ -25,7 +25,8 @@ Counted = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @cache
-def _valkey(url: str) -> "redis.Redis":
+def valkey(url: str) -> "redis.Redis":
+    """Valkey for what may be lost: whoever asks waits a quarter of a second for it at most."""
     return redis.Redis.from_url(url, socket_connect_timeout=0.25, socket_timeout=0.25)
 
 
@@ -40,7 +41,7 @@ def add_all(counts: Counted) -> None:
     if time.monotonic() < _resting_until:
         return
     try:
-        with _valkey(settings.REDIS_URL).pipeline(transaction=False) as commands:
+        with valkey(settings.REDIS_URL).pipeline(transaction=False) as commands:
             for (name, labels), by in counts.items():
                 commands.hincrbyfloat(KEY, json.dumps([name, dict(labels)]), by)
             commands.execute()
@@ -52,7 +53,7 @@ def add_all(counts: Counted) -> None:
 def read() -> Counted:
     """All that was counted since Valkey last forgot. Raises redis.RedisError."""
     found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-    kept: Mapping[bytes, bytes] = _valkey(settings.REDIS_URL).hgetall(KEY)  # type: ignore[assignment]
+    kept: Mapping[bytes, bytes] = valkey(settings.REDIS_URL).hgetall(KEY)  # type: ignore[assignment]
     for field, value in kept.items():
         name, labels = json.loads(field)
         found[name, tuple(sorted(labels.items()))] = float(value)

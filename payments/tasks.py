@@ -8,6 +8,7 @@ from itertools import islice
 
 from celery import shared_task
 
+from marketplace.doorbell import answer
 from payments import reconciliation, webhooks
 
 BATCH = 20
@@ -17,6 +18,7 @@ BATCH = 20
 @shared_task
 def handle_events() -> None:
     """See to the events that wait in the inbox."""
+    answer("payments.tasks.handle_events")
     for event_pk in webhooks.due():
         webhooks.handle(event_pk)
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -56,8 +57,22 @@ def take_in(provider: str, body: bytes, headers: Mapping[str, str]) -> None:
     event_id, kind, text = _read(provider, body)
     event = ProviderEvent(provider=provider, event_id=event_id, type=kind, payload=text)
     event.charge = _charge_of(event)
-    ProviderEvent.objects.bulk_create([event], ignore_conflicts=True)
+    _store(event)
     failpoint("event.stored")
+
+
+def _store(event: ProviderEvent) -> None:
+    """Insert, unless it is there, in one statement that is its own transaction."""
+    fields = [field for field in event._meta.concrete_fields if not field.primary_key]
+    values = [field.get_db_prep_save(getattr(event, field.attname), connection) for field in fields]
+    columns = ", ".join(field.column for field in fields)
+    marks = ", ".join(["%s"] * len(fields))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {event._meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608
+            " ON CONFLICT DO NOTHING",
+            values,
+        )
 
 
 def _read(provider: str, body: bytes) -> tuple[str, str, str]:

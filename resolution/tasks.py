@@ -4,6 +4,7 @@ from time import monotonic
 
 from celery import shared_task
 
+from marketplace.doorbell import answer
 from notifications import outbox
 from payments import refunds
 from resolution import (
@@ -50,6 +51,7 @@ def notice_payment(payment_id: int) -> None:
 @shared_task
 def deliver() -> None:
     """Let the messages leave that wait to."""
+    answer("resolution.tasks.deliver")
     while outbox.deliver(messages.compose):
         pass
 
@@ -70,6 +72,7 @@ def sweep_cases() -> None:
 @shared_task
 def sweep_refunds() -> None:
     """Find the refunds that want work, and have it done."""
+    answer("resolution.tasks.sweep_refunds")
     for refund_id in refunds.due():
         carry_out.delay(refund_id)
 
@@ -77,12 +80,14 @@ def sweep_refunds() -> None:
 @shared_task
 def scan_files() -> None:
     """Have the files in quarantine scanned for viruses."""
+    answer("resolution.tasks.scan_files")
     custody.scan_waiting()
 
 
 @shared_task
 def remove_bytes() -> None:
     """Remove the bytes of files that are refused or kept no longer."""
+    answer("resolution.tasks.remove_bytes")
     custody.remove_bytes()
 
 
