@@ -43,6 +43,16 @@ def queries_of(act: Callable[[], object]) -> int:
     return len(queries)
 
 
+def same_page(name: str, client: Any, page: str, twin: str) -> None:
+    """Let a twin learn the frame of our page, and see that it answers the very same words."""
+    from bench import twins
+
+    ours = client.get(page).content.decode()
+    twins.alike(name, ours)
+    theirs = twins.words_of(client.get(twin).content.decode())
+    assert theirs == twins.words_of(ours), f"the twin of {page} is not alike"
+
+
 def compare(job: str, ours: Callable[[], object], floor: Callable[[], object], goal: float) -> Side:
     """Say what a page costs beside its twin; answer our side."""
     many = queries_of(ours)
@@ -70,11 +80,13 @@ def by_size() -> None:
             sam = User.objects.create_superuser("sam@example.com", name="Sam Wells")
             User.objects.filter(pk=sam.pk).update(staff_role="finance")
             creator, staff = browser_of("person.1@example.com"), browser_of("sam@example.com")
+            page, twin = "/dash/resolution-center/", "/bench/cases/"
+            same_page("list", creator, page, twin)
             lists.append(
                 compare(
                     f"creator's list, of {cases:,}",
-                    loading(creator, "/dash/resolution-center/"),
-                    loading(creator, "/bench/cases/"),
+                    loading(creator, page),
+                    loading(creator, twin),
                     1.4,
                 )
             )
@@ -100,8 +112,10 @@ def of_one_case() -> None:
         case = Case.objects.select_related("buyer").get(pk=pk)
         buyer, shown = browser_of(case.buyer.email), min(events, 50)
         page = f"/hub/cases/{case.public_id}/"
-        twin = loading(buyer, f"/bench/cases/{case.public_id}/{shown}/")
-        pages.append(compare(f"case page, {events} events", loading(buyer, page), twin, 1.4))
+        twin = f"/bench/cases/{case.public_id}/{shown}/"
+        same_page("case", buyer, page, twin)
+        job = f"case page, {events} events"
+        pages.append(compare(job, loading(buyer, page), loading(buyer, twin), 1.4))
     against("case page: 500 events beside 30", pages[1], pages[0], 1.3)
     against("case page: 5,000 events beside 30", pages[2], pages[0], 1.3)
 

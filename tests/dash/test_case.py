@@ -344,5 +344,5 @@ def test_a_case_takes_six_queries_however_long_it_is(
         html = text_of(dash.get(address(waiting_case)))
 
     assert html.count("Remark ") == comments
-    # session, person, teams, case with drafts and the next one, events with files, counts
-    assert len(queries) == 6
+    # session, person, teams with counts, case with drafts and the next one, events with files
+    assert len(queries) == 5
