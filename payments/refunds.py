@@ -225,9 +225,7 @@ def _call(gateway: Gateway, refund: Refund, *, doubted: bool) -> RefundAnswer:
     used the next.
     """
     failpoint("refund.calling")
-    answered_by = timezone.now() + timedelta(seconds=longest_call())
-    mine = Refund.objects.filter(pk=refund.pk, lease_token=refund.lease_token)
-    if not mine.filter(lease_until__gt=answered_by).exists():
+    if not _still_mine(refund):
         raise Unavailable("The worker was held up for longer than its lease.")
     try:
         return gateway.refund(as_request(refund))
@@ -236,6 +234,13 @@ def _call(gateway: Gateway, refund: Refund, *, doubted: bool) -> RefundAnswer:
         if found is None:
             raise
         return found
+
+
+def _still_mine(refund: Refund) -> bool:
+    """Whether the lease holds for as long as a call can take, by the database's word."""
+    answered_by = timezone.now() + timedelta(seconds=longest_call())
+    mine = Refund.objects.filter(pk=refund.pk, lease_token=refund.lease_token)
+    return mine.filter(lease_until__gt=answered_by).exists()
 
 
 def _report(refund: Refund, trouble: GatewayError) -> None:

@@ -6,6 +6,7 @@ AssertionError when a promise is broken. On the product as it is they all pass.
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 from django.db import transaction
 
@@ -160,6 +161,42 @@ def bank_first(world: World) -> None:
     world.check()
     world.come_to_rest()
     assert world.sandbox.calls("refund.create") == []
+
+
+def alone_at_the_bank(world: World) -> None:
+    """A refund that no list shows is made, its answer is lost, and the bank rules for the buyer."""
+    payment = world.pay("paypal", order_id="")
+    world.open(payment, PART)
+    assert world.act("cleo", "accept")
+    world.sandbox.fault("paypal", "refund.create", "drop", effect=True)
+    world.send()
+    world.sandbox.dispute(payment.charge_id, amount_minor=1000)
+    world.sandbox.rule(payment.charge_id, "lost")
+    world.sandbox.events()  # lost as well
+    reconciliation.look(payment.pk)
+    world.a_while_passes(3600)
+    world.send()
+    assert world.refund().state == Refund.State.SUBMITTING, "a doubt was taken for certainty"
+    [there] = world.sandbox.ledger()[payment.charge_id]["refunds"]
+    reconciliation.look(payment.pk, [there["id"]])
+    assert world.refund().state == Refund.State.SUCCEEDED
+
+
+def woken_late(world: World) -> None:
+    """A worker freezes before its call; another is refused; then the first wakes up."""
+    accepted(world, "paypal")
+    refund = world.refund()
+
+    def frozen(place: str) -> None:
+        if place == "refund.calling" and world.refund().attempts == 1:
+            world.a_while_passes(400)
+            world.sandbox.fault("paypal", "refund.create", "decline", code="TRANSACTION_REFUSED")
+            refunds.send(refund.pk)
+
+    with patch.object(refunds, "failpoint", frozen):
+        refunds.send(refund.pk)
+    assert world.refund().state == Refund.State.FAILED
+    assert given(world) == [], "a worker called without its lease"
 
 
 def repeated_credits(world: World) -> None:

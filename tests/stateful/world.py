@@ -152,7 +152,7 @@ class World:
         assert self.product
         number = f"{next(numbers):06}"
         charge = {"stripe": "ch_w", "paypal": "CAPTURE"}[processor] + number
-        order = "" if processor == "stripe" else "ORDER" + number
+        order = "" if processor == "stripe" else fields.pop("order_id", "ORDER" + number)
         payment = Payment.objects.create(
             **{
                 "buyer": self.people["bea"],
