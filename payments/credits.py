@@ -33,7 +33,7 @@ class AdjustmentRefused(Exception):
 
 
 def grant(
-    payment: Payment, amount_minor: int, *, key: str, cause: str, note: str
+    payment: Payment, amount_minor: int, *, key: str, cause: str, note: str, about: str = ""
 ) -> CreditTransfer:
     """Credit the payment's buyer with `amount_minor`, out of the platform's goodwill budget, once.
 
@@ -53,7 +53,9 @@ def grant(
         )
         if not booked or amount_minor <= 0:
             raise OverRefund(_("The payment has less than that left to give back."))
-        transfer = CreditTransfer.objects.create(key=key, cause=cause, payment=payment, note=note)
+        transfer = CreditTransfer.objects.create(
+            key=key, cause=cause, payment=payment, note=note, about=about
+        )
         _book(transfer, account_of(payment.buyer, payment.currency), amount_minor)
     return transfer
 

@@ -130,6 +130,11 @@ class Payment(models.Model):
         return _("PayPal account") if method == "PayPal account" else method
 
 
+def in_readers_words(kept: str) -> str:
+    """What was kept in English, in the reader's language; what we never said stays as it came."""
+    return _(kept) if kept else ""
+
+
 class Refund(models.Model):
     """One intent to give money back through the provider, and how far it has come.
 
@@ -232,6 +237,16 @@ class Refund(models.Model):
     def idempotency_key(self) -> str:
         """What the provider knows this attempt by; a new generation is a new attempt."""
         return f"{self.public_id}:{self.generation}"
+
+    @property
+    def why_not(self) -> str:
+        """Why it failed: our own words in the reader's language, the provider's as they came."""
+        return in_readers_words(self.failure_message or self.failure_code)
+
+    @property
+    def why_it_waits(self) -> str:
+        """Why it waits since the last attempt, told in the same way."""
+        return in_readers_words(self.trouble)
 
 
 class ProviderEvent(models.Model):
@@ -385,6 +400,12 @@ class CreditTransfer(models.Model):
         Payment, on_delete=models.PROTECT, related_name="credits", null=True, blank=True
     )
     note = models.CharField(max_length=200)
+    about = models.CharField(
+        max_length=40,
+        blank=True,
+        db_default="",
+        help_text="Public id of the case, if it is for one.",
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
@@ -392,6 +413,15 @@ class CreditTransfer(models.Model):
 
     def __str__(self) -> str:
         return self.public_id
+
+    @property
+    def told(self) -> str:
+        """What it is for, in the reader's language where nobody typed it."""
+        if not self.about or self.payment is None:
+            return self.note
+        return _("Case {case}, {product}").format(
+            case=self.about, product=self.payment.product.name
+        )
 
 
 class CreditAdjustment(models.Model):

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from marketplace import clock, trail
 from marketplace.failpoints import failpoint
@@ -314,7 +315,7 @@ CHARGED_BACK = RefundAnswer(
     provider_id="",
     state="canceled",
     failure_code="charged_back",
-    failure_message="The buyer’s bank has already given the money back.",
+    failure_message=gettext_noop("The buyer’s bank has already given the money back."),
 )
 
 
@@ -397,7 +398,7 @@ def _make_room(payment: Payment, amount_minor: int) -> None:
         before = refund.state
         refund.state = State.CANCELED
         refund.failure_code = "refunded_elsewhere"
-        refund.failure_message = "The payment was refunded at the provider meanwhile."
+        refund.failure_message = gettext_noop("The payment was refunded at the provider meanwhile.")
         refund.lease_token = refund.lease_until = refund.next_attempt_at = None
         refund.settled_at = clock.now()
         refund.save()

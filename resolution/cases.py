@@ -573,6 +573,7 @@ def _move_money(taken: _Taken, *, again: bool) -> None:
                     key=f"{cause}:credit",
                     cause=cause,
                     note=f"Case {case.public_id}, {case.product.name}",
+                    about=case.public_id,
                 )
             except refunds.OverRefund as reason:
                 raise StepRefused(str(reason)) from reason

@@ -25,6 +25,7 @@ from marketplace import clock
 from marketplace.addresses import address
 from marketplace.models import User
 from marketplace.statements import Statement
+from payments.models import in_readers_words
 from payments.money import format_money
 from resolution.models import Attachment, Case, Event
 from resolution.templatetags.rc import when_text
@@ -802,7 +803,7 @@ class _Told:
     def _refund_failed(self) -> Entry:
         text = _("{platform} is looking into it.").format(platform=platform())
         if self.reader == STAFF:
-            text = self.data.get("failure") or text
+            text = in_readers_words(self.data.get("failure", "")) or text
         return self._money(_("The refund didn’t go through."), text, tone="bad", icon="alert")
 
     def _money(self, strong: str, text: str, *, tone: str = "calm", icon: str = "refund") -> Entry:

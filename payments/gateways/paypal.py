@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 import paypalrestsdk
 import requests
+from django.utils.translation import gettext_noop
 from paypalrestsdk import exceptions as sdk_errors
 
 from marketplace import tally
@@ -63,14 +64,20 @@ RULINGS: Final[Mapping[str, BankState]] = {
 """How a resolved dispute ended; a payout may have gone to the buyer, so it counts as theirs."""
 
 REFUSALS: Final[Mapping[str, str]] = {
-    "CAPTURE_FULLY_REFUNDED": "PayPal has already returned all of this payment.",
-    "REFUND_AMOUNT_EXCEEDED": "PayPal has less than that left to return of this payment.",
-    "TRANSACTION_DISPUTED": "A case on this payment is open at PayPal.",
-    "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK": "The buyer's bank has charged this payment back.",
-    "REFUND_TIME_LIMIT_EXCEEDED": "PayPal no longer refunds a payment this old.",
-    "DECIMALS_NOT_SUPPORTED": "PayPal takes no decimals in this currency.",
-    "TRANSACTION_ALREADY_REFUNDED": "PayPal has already returned all of this payment.",
-    "REFUND_EXCEEDED_TRANSACTION_AMOUNT": "PayPal has less than that left to return.",
+    "CAPTURE_FULLY_REFUNDED": gettext_noop("PayPal has already returned all of this payment."),
+    "REFUND_AMOUNT_EXCEEDED": gettext_noop(
+        "PayPal has less than that left to return of this payment."
+    ),
+    "TRANSACTION_DISPUTED": gettext_noop("A case on this payment is open at PayPal."),
+    "REFUND_NOT_PERMITTED_DUE_TO_CHARGEBACK": gettext_noop(
+        "The buyer's bank has charged this payment back."
+    ),
+    "REFUND_TIME_LIMIT_EXCEEDED": gettext_noop("PayPal no longer refunds a payment this old."),
+    "DECIMALS_NOT_SUPPORTED": gettext_noop("PayPal takes no decimals in this currency."),
+    "TRANSACTION_ALREADY_REFUNDED": gettext_noop(
+        "PayPal has already returned all of this payment."
+    ),
+    "REFUND_EXCEEDED_TRANSACTION_AMOUNT": gettext_noop("PayPal has less than that left to return."),
 }
 """Refusals in our words; any other 4xx that names an issue is final too, in PayPal's words."""
 
@@ -145,9 +152,9 @@ class Transport(paypalrestsdk.Api):
                 alert=refused,
             ) from error
         except (requests.RequestException, ValueError) as error:
-            raise Unavailable("PayPal gives no token.") from error
+            raise Unavailable(gettext_noop("PayPal gives no token.")) from error
         if not isinstance(token.get("access_token"), str):
-            raise Unavailable("PayPal gives no token.")
+            raise Unavailable(gettext_noop("PayPal gives no token."))
         return token
 
     def _forget(self, token: dict[str, Any]) -> None:
@@ -500,7 +507,7 @@ def _read(said: Mapping[str, Any]) -> RefundAnswer:
         provider_id=str(said["id"]),
         state=state,
         failure_code=(reason or state) if ended_badly else "",
-        failure_message="PayPal could not send the money." if ended_badly else "",
+        failure_message=gettext_noop("PayPal could not send the money.") if ended_badly else "",
         pending_reason=reason if state == "pending" else "",
     )
 
@@ -509,20 +516,22 @@ def _verdict(error: Exception) -> GatewayError:
     """Which of the three errors a failed call is."""
     if isinstance(error, requests.RequestException):
         if never_left(error):
-            return Unavailable("PayPal cannot be reached.")
-        return Unknown("The connection to PayPal broke before its answer.")
+            return Unavailable(gettext_noop("PayPal cannot be reached."))
+        return Unknown(gettext_noop("The connection to PayPal broke before its answer."))
     if not isinstance(error, sdk_errors.ConnectionError):
         return Unknown("PayPal's answer could not be read.")
     status, wait = error.response.status_code, retry_after(error.response.headers)
     if status == 429:
-        return Unavailable("PayPal asks us to slow down.", wait)
+        return Unavailable(gettext_noop("PayPal asks us to slow down."), wait)
     if status in (401, 403):
         tally.add("provider_refusals", provider="paypal")
-        return Unavailable("PayPal does not accept our credentials.", wait, alert=True)
+        return Unavailable(
+            gettext_noop("PayPal does not accept our credentials."), wait, alert=True
+        )
     if 300 <= status < 400:
         return Unavailable("PayPal's address has moved.", wait, alert=True)
     if status == 409:
-        return Unknown("PayPal is still working on this refund.", wait)
+        return Unknown(gettext_noop("PayPal is still working on this refund."), wait)
     issue = _issue(error.content)
     if 400 <= status < 500 and issue is not None:
         return Declined(*issue)

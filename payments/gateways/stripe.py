@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import stripe
+from django.utils.translation import gettext_noop
 from stripe.params import DisputeListParams, RefundCreateParams, RefundListParams
 
 from marketplace import tally
@@ -52,13 +53,17 @@ CHARGEBACKS: Final[Mapping[str, BankState]] = {
 }
 
 FAILURES: Final[Mapping[str, str]] = {
-    "charge_for_pending_refund_disputed": "The buyer disputed the charge at their bank.",
-    "declined": "The buyer's bank declined the refund.",
-    "expired_or_canceled_card": "The card has expired or was canceled.",
-    "insufficient_funds": "There was not enough money in the account to refund from.",
-    "lost_or_stolen_card": "The card was reported lost or stolen.",
-    "merchant_request": "It was canceled on request.",
+    "charge_for_pending_refund_disputed": gettext_noop(
+        "The buyer disputed the charge at their bank."
+    ),
+    "declined": gettext_noop("The buyer's bank declined the refund."),
+    "expired_or_canceled_card": gettext_noop("The card has expired or was canceled."),
+    "insufficient_funds": gettext_noop("There was not enough money in the account to refund from."),
+    "lost_or_stolen_card": gettext_noop("The card was reported lost or stolen."),
+    "merchant_request": gettext_noop("It was canceled on request."),
 }
+NO_REASON: Final = gettext_noop("Stripe could not send the money.")
+"""Our words are kept in English, and told in the reader's language: `Refund.why_not`."""
 
 
 class StripeGateway:
@@ -241,7 +246,7 @@ def _read(said: Mapping[str, Any]) -> RefundAnswer:
         provider_id=said["id"],
         state=state,
         failure_code=code,
-        failure_message=FAILURES.get(code, "Stripe could not send the money.") if code else "",
+        failure_message=FAILURES.get(code, NO_REASON) if code else "",
         pending_reason=(said.get("pending_reason") or "") if state == "pending" else "",
     )
 
@@ -250,23 +255,23 @@ def _verdict(error: stripe.StripeError) -> GatewayError:
     """Which of the three errors a failed refund call is."""
     if isinstance(error, stripe.APIConnectionError):
         if never_left(error.__cause__):
-            return Unavailable("Stripe cannot be reached.")
-        return Unknown("The connection to Stripe broke before its answer.")
+            return Unavailable(gettext_noop("Stripe cannot be reached."))
+        return Unknown(gettext_noop("The connection to Stripe broke before its answer."))
     wait = retry_after(cast("Mapping[str, str]", error.headers))
     if isinstance(error, stripe.RateLimitError):
-        return Unavailable("Stripe asks us to slow down.", wait)
+        return Unavailable(gettext_noop("Stripe asks us to slow down."), wait)
     if isinstance(error, stripe.AuthenticationError | stripe.PermissionError):
         tally.add("provider_refusals", provider="stripe")
-        return Unavailable("Stripe does not accept our key.", wait, alert=True)
+        return Unavailable(gettext_noop("Stripe does not accept our key."), wait, alert=True)
     if isinstance(error, stripe.IdempotencyError):
-        return Unknown("Stripe knows this key with other terms.", wait, alert=True)
+        return Unknown(gettext_noop("Stripe knows this key with other terms."), wait, alert=True)
     if isinstance(error, stripe.InvalidRequestError | stripe.CardError):
         return Declined(
             error.code or (error.error.type if error.error else None) or "invalid_request_error",
-            error.user_message or "Stripe refused the refund.",
+            error.user_message or gettext_noop("Stripe refused the refund."),
         )
     if error.http_status == 409:
-        return Unknown("Stripe is still working on this refund.", wait)
+        return Unknown(gettext_noop("Stripe is still working on this refund."), wait)
     return Unknown(f"Stripe answered with an error of its own ({error.http_status}).", wait)
 
 

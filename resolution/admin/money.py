@@ -148,7 +148,7 @@ def kept_waiting() -> "QuerySet[Refund]":
 def waiting() -> Tasks:
     """Those, with what the provider said."""
     found = kept_waiting().select_related("payment__company").order_by("pk")
-    rows = [_of_refund(refund, refund.trouble) for refund in found[:SHOWN]]
+    rows = [_of_refund(refund, refund.why_it_waits) for refund in found[:SHOWN]]
     about = _("Nothing is lost: each goes out by itself once its cause is mended.")
     refunds = reverse("admin:payments_refund_changelist", query={"alert__exact": "1"})
     return Tasks("waiting", _("Refunds that wait for us"), about, rows, found.count(), refunds)
@@ -207,8 +207,7 @@ def _case(case: Case) -> str:
 
 
 def _why_failed(case: Case) -> str:
-    refund = case.refund
-    told = (refund.failure_message or refund.failure_code) if refund else ""
+    told = case.refund.why_not if case.refund else ""
     return told or _("The provider gave no reason.")
 
 

@@ -270,7 +270,7 @@ def _money_rows(
         (
             format_money(refund.amount_minor, refund.currency),
             _("refund, {state}").format(state=refund.get_state_display())
-            + (f" ({refund.failure_message or refund.failure_code})"
+            + (f" ({refund.why_not})"
                if refund.state == Refund.State.FAILED else ""),
             link_to(refund),
         )

@@ -448,7 +448,7 @@ def credits(request: HttpRequest) -> HttpResponse:
     entries = [
         {
             "at": entry.transfer.created_at,
-            "note": entry.transfer.note,
+            "note": entry.transfer.told,
             "minor": entry.amount_minor,
             "balance": entry.balance_minor,
             "currency": entry.account.currency,

@@ -14,7 +14,6 @@ from payments import credits as ledger
 from resolution import cases
 from resolution.models import Case
 from resolution.terms import Actor, Remedy, Verdict
-from tests.conftest import Later
 from tests.hub.conftest import Walk, page_of, text_of, words_of
 from tests.people import make_user
 
@@ -78,7 +77,7 @@ def test_a_page_after_somebody_elses_case_is_not_there(
 
 
 def test_credits_are_shown_with_what_they_were_for(
-    beas_browser: Client, take: Walk, creator: Actor, buyer: Actor, staff: Actor, later: Later
+    beas_browser: Client, bea: User, take: Walk, creator: Actor, buyer: Actor, staff: Actor
 ) -> None:
     case = take(("deny", creator), ("appeal", buyer))
     cases.take_step(
@@ -87,11 +86,15 @@ def test_credits_are_shown_with_what_they_were_for(
     cases.take_step(case, "accept_decision", buyer)
 
     home, credits = beas_browser.get("/hub/"), beas_browser.get("/hub/credits/")
+    bea.language = "de"
+    bea.save()
+    in_german = beas_browser.get("/hub/credits/")
 
     assert "Whop Credits $64.00 to use on any product Statement" in text_of(home)
     assert "You have $64.00 to use on any product." in text_of(credits)
     assert f"Case {case.public_id}, Golden Hour presets" in text_of(credits)
     assert "+$64.00" in text_of(credits)
+    assert f"Fall {case.public_id}, Golden Hour presets" in text_of(in_german)
 
 
 def test_names_are_shown_as_text_whatever_is_in_them(client: Client, db: None) -> None:

@@ -78,6 +78,26 @@ def test_the_timeline_keeps_why_each_refund_failed(
     assert failures == ["Card expired.", "The account is closed."]
 
 
+def test_why_it_failed_is_told_in_the_readers_language(
+    at_sams: Client, sam: User, failed: Case, staff: Actor
+) -> None:
+    cases.take_step(failed, "retry_refund", staff)
+    second = now_at(failed).refund
+    assert second
+    ours = "The card has expired or was canceled."
+    refunds.settle(second.pk, refunds.RefundAnswer("", "failed", failure_message=ours), token=None)
+    sweeps.notice_refund(failed.pk)
+    sam.language = "de"
+    sam.save()
+
+    waiting = listed(at_sams)["failed"]
+    entries = at_sams.get(page_of(failed)).context["entries"]
+
+    in_german = "Die Karte ist abgelaufen oder wurde gesperrt."
+    assert waiting == [(failed.public_id, in_german)]
+    assert [entry.text for entry in entries if entry.tone == "bad"] == ["Card expired.", in_german]
+
+
 def test_what_needs_a_second_person_is_listed_with_who_asked(
     at_abes: Client, at_sams: Client, sam: User, bea: User, make_waiting: MakeWaiting,
     settings: Settings,
