@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from django.db import IntegrityError, transaction
 from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _lazy
 
 from marketplace import clock
 from marketplace.models import Company, TeamMember
@@ -18,7 +19,10 @@ from resolution.terms import Actor
 MOST = 100
 """How many a company keeps: more would be a list that nobody finds anything in."""
 
-VARIABLES: Mapping[str, str | Promise] = {**rules.VARIABLES, "amount": "what the buyer asks for"}
+VARIABLES: Mapping[str, str | Promise] = {
+    **rules.VARIABLES,
+    "amount": _lazy("what the buyer asks for"),
+}
 
 
 class ReplyChanged(Exception):

@@ -256,7 +256,7 @@ def _pill_decided(case: Case, reader: str) -> Pill:
         return Pill("good" if reader == BUYER else "calm", _("Refund on its way"), "refund")
     if case.decided_by == CREATOR:
         labels = {BUYER: _("Denied, you can appeal"), CREATOR: _("You denied it")}
-        label = labels.get(Party(reader), "Denied")
+        label = labels.get(Party(reader), _("Denied"))
         return Pill(
             "turn" if reader == BUYER else "calm", label, "flag" if reader == BUYER else "xc"
         )
@@ -797,8 +797,8 @@ def _now_line(case: Case, reader: str) -> SafeString | str:
     """The progress in one line, for small screens."""
     now, after = _now_and_next(case, reader)
     if not after:
-        return format_html("<b>Now:</b> {}", now)
-    return format_html("<b>Now:</b> {} <b>Next:</b> {}", now, after)
+        return format_html(_("<b>Now:</b> {now}"), now=now)
+    return format_html(_("<b>Now:</b> {now} <b>Next:</b> {after}"), now=now, after=after)
 
 
 def _now_and_next(case: Case, reader: str) -> tuple[str, str]:

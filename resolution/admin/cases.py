@@ -207,7 +207,7 @@ class CaseAdmin(ReadOnlyAdmin):
             "audit.html",
             title=_("Who was at this case"),
             crumbs=[
-                ("Cases", reverse("admin:resolution_case_changelist")),
+                (_("Cases"), reverse("admin:resolution_case_changelist")),
                 (case.public_id, _address(case)),
                 (_("Audit"), ""),
             ],

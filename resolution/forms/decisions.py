@@ -70,6 +70,7 @@ class DecideForm(CaseForm):
     outcome = forms.ChoiceField(
         choices=Remedy.choices,
         widget=forms.RadioSelect,
+        label=_lazy("Outcome"),
         error_messages={"required": _lazy("Choose an outcome.")},
     )
     amount = forms.CharField(required=False, max_length=32, label=_lazy("Amount"))
