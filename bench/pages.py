@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from bench.measure import SMALL, Side, by_turns, costs_at_most, prepare
+from bench.measure import SMALL, Side, by_turns, costs_at_most, prepare, say
 
 SIZES = (10_000, 100_000) if SMALL else (10_000, 100_000, 1_000_000)
 TURNS, EACH = (8, 3) if SMALL else (40, 5)
 TIMELINES = {30: 51, 500: 151, 5000: 251}
 """How long a timeline is, and the case that has it."""
+OPEN_PAGES, OF_ONE_CORE = 200, 50
+"""So many cases, open in so many browsers, are to take no more of one core than so many percent."""
 
 
 def browser_of(email: str) -> Any:
@@ -124,7 +126,8 @@ def of_one_case() -> None:
     me = loading(buyer, "/bench/me/")
     last = case.events.order_by("-seq").values_list("public_id", flat=True)[0]
     page = f"/hub/cases/{case.public_id}/"
-    compare("live check, unchanged", loading(buyer, f"{page}live/?after={last}", 204), me, 1.3)
+    check = loading(buyer, f"{page}live/?after={last}", 204)
+    of_open_pages(compare("live check, unchanged", check, me, 1.3))
 
     def comment() -> None:
         sent = {"version": case.version, "form_key": str(uuid4()), "message": "One thing more."}
@@ -132,6 +135,23 @@ def of_one_case() -> None:
         assert answer.status_code == 302, answer.status_code
 
     compare("respond: a message", comment, me, 2.0)
+
+
+def of_open_pages(check: Side) -> None:
+    """What a couple of hundred open cases take of one core while nothing happens."""
+    from django.conf import settings
+
+    share = 100 * check.cpu * OPEN_PAGES / settings.LIVE_SECONDS
+    say(
+        job=f"{OPEN_PAGES} open pages, of one core",
+        unit="%",
+        ours=round(share, 1),
+        floor=OF_ONE_CORE,
+        ratio=round(share / OF_ONE_CORE, 2),
+        goal="<= 1",
+        met=share <= OF_ONE_CORE,
+        requests_a_second=OPEN_PAGES // settings.LIVE_SECONDS,
+    )
 
 
 def main() -> None:
