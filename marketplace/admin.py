@@ -106,6 +106,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 class TeamForm(forms.BaseInlineFormSet):
     """The team of one company."""
 
+    def add_fields(self, form: Any, index: int | None) -> None:
+        """Say aloud what each field is: the columns' heads are no labels."""
+        super().add_fields(form, index)
+        for field in form.fields.values():
+            field.widget.attrs["aria-label"] = field.label or ""
+
     def clean(self) -> None:
         """A company keeps an owner: without one nobody could accept a case or appeal."""
         super().clean()
@@ -123,6 +129,7 @@ class TeamForm(forms.BaseInlineFormSet):
 class Looked(admin.TabularInline):
     """Rows that belong to another row, to be looked at there."""
 
+    template = "admin/rows.html"
     extra = 0
     show_change_link = True
 
@@ -163,6 +170,7 @@ class Team(admin.TabularInline):
     """Who is on a company's team."""
 
     model = TeamMember
+    template = "admin/rows.html"
     formset = TeamForm
     fields = ("user", "role")
     raw_id_fields = ("user",)
