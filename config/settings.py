@@ -175,6 +175,13 @@ DATABASES: dict[str, dict[str, Any]] = {
     }
 }
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", "5")
+# No transaction of ours waits for anything but PostgreSQL. Whoever freezes inside of one would keep
+# its rows from everybody else, so it is rolled back; waking up, they find their connection closed.
+_PATIENCE = env.whole("IDLE_TRANSACTION_SECONDS", 15)
+DATABASES["default"]["OPTIONS"].setdefault(
+    "options",
+    f"{env.text('PGOPTIONS', '')} -c idle_in_transaction_session_timeout={_PATIENCE}s".strip(),
+)
 # PostgreSQL keeps the plans of statements that pages ask all the time (marketplace/statements.py).
 if env.flag("PREPARED_STATEMENTS", True):
     DATABASES["default"]["OPTIONS"]["prepare_threshold"] = 2

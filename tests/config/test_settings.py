@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 
 from config.env import Env, environment
 
@@ -75,6 +76,25 @@ def test_with_all_that_it_needs_it_starts():
         0,
         "System check identified no issues (0 silenced).\n",
     )
+
+
+@pytest.mark.django_db
+def test_a_transaction_that_stands_idle_is_rolled_back_before_long():
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW idle_in_transaction_session_timeout")
+        assert cursor.fetchone() == ("15s",)
+
+
+def test_what_the_environment_asks_of_postgresql_is_asked_for_as_well():
+    asked = {"PGOPTIONS": "-c lock_timeout=10s", "IDLE_TRANSACTION_SECONDS": "4"}
+    told = subprocess.run(
+        [sys.executable, "-c", "from config.settings import DATABASES as all_of_them; "
+         "print(all_of_them['default']['OPTIONS']['options'])"],
+        cwd=HERE, env={"PATH": os.environ["PATH"], **ENOUGH, **asked},
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    assert told.stdout == "-c lock_timeout=10s -c idle_in_transaction_session_timeout=4s\n"
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,7 @@ def killed(house: House, seed: str, wanted: int) -> Iterator[dict[str, Any]]:
     house.add_database("torture_kills")
     # Short enough to run out while it lasts, and longer than a refund can take: checks.py.
     short = {"REFUND_LEASE_SECONDS": "11", "REFUND_DOUBT_SECONDS": "1"}
+    short["IDLE_TRANSACTION_SECONDS"] = "4"  # others wait for whoever froze with a lock
     more = {
         "EMAIL_URL": f"smtp://127.0.0.1:{free_port()}",
         "FAILPOINTS_LOG": str(house.state / "torture_kills" / "kills"),
