@@ -20,8 +20,8 @@ from django.db import transaction
 from django.urls import reverse
 
 from resolution.models import Case
+from tests.access.conftest import world as world
 from tests.access.test_policy import NAMELESS, World, addresses, row_of, surface_of
-from tests.access.test_policy import world as world
 
 playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")

@@ -15,8 +15,8 @@ from marketplace.models import User
 from resolution.forms.account import time_zones
 from resolution.models import Event
 from resolution.templatetags import rc
+from tests.access.conftest import world as world
 from tests.access.test_policy import World
-from tests.access.test_policy import world as world
 from tests.ui.test_every_page import STEPS
 
 OPEN, SHUT = "⟦", "⟧"
