@@ -35,14 +35,16 @@ from payments.money import format_money
 def case_of(payment: Payment) -> SafeString:
     """A link to where the case of a payment is found: payments know no cases."""
     queue = reverse("admin:resolution_case_changelist")
-    return format_html('<a href="{}?q={}">See its case, if any</a>', queue, payment.public_id)
+    return format_html(
+        '<a href="{}?q={}">{}</a>', queue, payment.public_id, _("See its case, if any")
+    )
 
 
 class RefundsOfPayment(Looked):
     """The refunds of one payment."""
 
     model = Refund
-    fields = ("public_id", "sum", "state", "elsewhere", "provider_id", "created_at", "settled_at")
+    fields = ("sum", "state", "elsewhere", "provider_id", "created_at", "settled_at")
 
     @admin.display(description=_lazy("amount"))
     def sum(self, refund: Refund) -> str:
@@ -53,7 +55,7 @@ class CreditsOfPayment(Looked):
     """The credits given instead of one payment's money."""
 
     model = CreditTransfer
-    fields = ("public_id", "note", "created_at")
+    fields = ("note", "created_at")
 
 
 @admin.register(Payment)
