@@ -5,7 +5,14 @@ import sys
 
 from bench.measure import head
 
-JOBS = ("bench.sweeps", "bench.outbox", "bench.pages", "bench.intake", "bench.memory")
+JOBS = (
+    "bench.sweeps",
+    "bench.outbox",
+    "bench.pages",
+    "bench.intake",
+    "bench.server",
+    "bench.memory",
+)
 
 
 def main() -> None:
