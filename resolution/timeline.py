@@ -130,20 +130,25 @@ def part_of(case: Case, reader: str, *, before: str = "", alone: bool = False) -
         if not events:
             return part_of(case, reader)
     else:
-        events = _newest(reader)(case.pk, case.last_seq)[::-1]
+        events = _newest(reader)(case.pk, case.last_seq - 2 * PAGE, case.last_seq)[::-1]
+        if len(events) < PAGE < case.last_seq - PAGE:  # most of the latest are notes of staff's
+            events = _newest(reader)(case.pk, 0, case.last_seq)[::-1]
         full = len(events) == PAGE
-    return _knowing_more(seen, events) if full else Part(events)
+    return _knowing_more(case, reader, events) if full else Part(events)
 
 
 @cache
 def _newest(reader: str) -> Statement[Event]:
-    """The last events of a case that a reader may see, up to a place; the newest first."""
+    """The last events of a case that a reader may see, between two places; the newest first.
 
-    def build(case_id: int, last_seq: int) -> QuerySet[Event]:
+    The first place holds the database to the end of a long timeline, whatever plan it has made.
+    """
+
+    def build(case_id: int, after: int, last_seq: int) -> QuerySet[Event]:
         seen = _with_files(_seen_by(reader, Case(pk=case_id, last_seq=last_seq)))
-        return seen.only(*DRAWN).order_by("-seq")[:PAGE]
+        return seen.filter(seq__gt=after).only(*DRAWN).order_by("-seq")[:PAGE]
 
-    return Statement(build, int, int)
+    return Statement(build, int, int, int)
 
 
 DRAWN = (
@@ -161,29 +166,35 @@ def _with_files(events: QuerySet[Event]) -> QuerySet[Event]:
     )
 
 
-def _knowing_more(seen: QuerySet[Event], events: Sequence[Event]) -> Part:
+def _knowing_more(case: Case, reader: str, events: Sequence[Event]) -> Part:
     """With what the progress and the link to the earlier entries need to know of those."""
-    rows = list(
-        seen.filter(seq__lt=events[0].seq)
-        .order_by()
-        .values("step")
-        .annotate(
-            many=Count("pk"), first=Min("created_at"), last=Max("created_at"),
-            left=Max("state_before"),
-        )
-    )  # fmt: skip
+    rows = _earlier(reader)(case.pk, events[0].seq - 1)
     if not rows:
         return Part(events)
     return Part(
         events,
         [
-            Event(step=row["step"], created_at=row["last"], state_before=row["left"])
-            for row in sorted(rows, key=lambda row: row["last"])
+            Event(step=step, created_at=last, state_before=left)
+            for step, _many, _first, last, left in sorted(rows, key=lambda row: row[3])
         ],
-        sum(row["many"] for row in rows),
-        min(row["first"] for row in rows),
-        max(row["last"] for row in rows),
+        sum(many for _step, many, *_rest in rows),
+        min(first for _step, _many, first, *_rest in rows),
+        max(last for *_rest, last, _left in rows),
     )
+
+
+@cache
+def _earlier(reader: str) -> Statement[tuple[str, int, datetime, datetime, str]]:
+    """Of a case up to a place, each step: how many, the first and the last, and what it left."""
+
+    def build(case_id: int, last_seq: int) -> QuerySet[Event, Any]:
+        seen = _seen_by(reader, Case(pk=case_id, last_seq=last_seq)).select_related(None)
+        steps = seen.order_by().values_list("step")
+        return steps.annotate(
+            Count("pk"), Min("created_at"), Max("created_at"), Max("state_before")
+        )
+
+    return Statement(build, int, int)
 
 
 # ── News ──────────────────────────────────────────────────────────────────────────────────────────
