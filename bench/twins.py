@@ -102,7 +102,7 @@ def alike(name: str, page: str) -> None:
     found = r'(name="csrfmiddlewaretoken" value=")[^"]+'
     frame = [re.sub(found, r"\1{{ csrf_token }}", part) for part in (page[:begin], page[end:])]
     text = f"{frame[0]}{{% for row in rows %}}{row}{{% endfor %}}{frame[1]}"
-    _templates[name] = engines["django"].from_string(text)  # type: ignore[attr-defined]
+    _templates[name] = engines["django"].from_string(text)
 
 
 def words_of(page: str) -> str:

@@ -42,14 +42,14 @@ class Statement(Generic[Found]):
         self._build, self._kinds, self._skewed = build, kinds, skewed
         self._made: tuple[str, Sequence[int], Callable[[Rows], list[Any]]] | None = None
 
-    def __call__(self, *values: object) -> list[Found]:
+    def __call__(self, *values: Any) -> list[Found]:
         """All that the query finds for these values."""
         sql, places, shape = self._made or self._make()
         with connection.cursor() if self._skewed else _preparing_cursor() as cursor:
             cursor.execute(sql, [values[place] for place in places])
             return shape(cursor.fetchall())
 
-    def first(self, *values: object) -> Found | None:
+    def first(self, *values: Any) -> Found | None:
         """The first that it finds, or None."""
         return next(iter(self(*values)), None)
 

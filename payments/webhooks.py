@@ -65,7 +65,7 @@ def _store(event: ProviderEvent) -> None:
     """Insert, unless it is there, in one statement that is its own transaction."""
     fields = [field for field in event._meta.concrete_fields if not field.primary_key]
     values = [field.get_db_prep_save(getattr(event, field.attname), connection) for field in fields]
-    columns = ", ".join(field.column for field in fields)
+    columns = ", ".join(str(field.column) for field in fields)
     marks = ", ".join(["%s"] * len(fields))
     with connection.cursor() as cursor:
         cursor.execute(
