@@ -23,6 +23,7 @@ help:
 	@echo "make brokers      the real worker over Valkey and over RabbitMQ"
 	@echo "make format       put the code into its form"
 	@echo "make api-fuzz     throw made-up requests at the API"
+	@echo "make fuzz         every bad value in every field of every form: ROLES=all"
 	@echo "make attack       let scanners loose on a demo, as every role: SECONDS=120"
 	@echo "make webhook-storm  COUNT=100000 SEED=1 webhooks, doubled, shuffled and late"
 	@echo "make rehearse     run the production shape here, then restore a backup of it"
@@ -126,6 +127,11 @@ PRODUCTION := SECRET_KEY=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR_
 .PHONY: api-fuzz
 api-fuzz: $(TOOLS) .venv/fuzz/bin/schemathesis
 	$(BIN)/python -m tests.api.fuzz .venv/fuzz/bin/schemathesis
+
+# Every bad value in every field, as the first kind of person that may, or with ROLES=all as each.
+.PHONY: fuzz
+fuzz: $(TOOLS)
+	@$(BIN)/python -m pytest tests/access/fuzz.py -n 0 --quiet
 
 # Scanners against a demo of its own, as every role: SECONDS=120 for each.
 .PHONY: attack

@@ -117,6 +117,10 @@ class Rehearsal:
     def __init__(self, state: Path, parts: ExitStack) -> None:
         self.state, self.parts, self.port = state, parts, free_port()
         self.compose: dict[str, Any] = yaml.safe_load((HERE / "docker-compose.yml").read_text())
+        services = self.compose["services"]
+        image = services["web"]["image"]
+        self.ours = [name for name, one in services.items() if one["image"] == image]
+        self.ours.remove("migrate")  # that one ends by itself
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         servers = Embedded(state)
         servers.start()
@@ -292,9 +296,9 @@ def rehearse(state: Path, parts: ExitStack) -> None:
     sale = {"processor": "stripe", "id": CHARGE, "amount_minor": 6400, "currency": "USD"}
     wait_until(lambda: rehearsal.provider_knows("charges", sale), "the sandbox takes a sale in")
     rehearsal.run("migrate", ["python", "manage.py", "shell", "-c", SALE])
-    for service in ("web", "worker", "beat"):
+    for service in rehearsal.ours:
         rehearsal.start(service, rehearsal.command(service), rehearsal.environment(service))
-    for service in ("web", "worker", "beat"):
+    for service in rehearsal.ours:
         wait_until(lambda s=service: rehearsal.healthy(s), f"{service} is healthy")  # type: ignore[misc]
         say(f"{service} runs and its health check says so")
 
@@ -339,7 +343,7 @@ def rehearse(state: Path, parts: ExitStack) -> None:
     assert (line["view"], line["status"]) == ("password_reset", 302)
     say("Mail leaves; the request is one line of log, by its id")
 
-    for service in ("beat", "worker", "web"):
+    for service in reversed(rehearsal.ours):
         code = rehearsal.stop(service)
         assert code == 0, f"{service} ended with {code} when told to stop"
         told = [x for x in rehearsal.log(service) if x["level"] in ("error", "critical")]

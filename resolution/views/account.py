@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -51,9 +51,9 @@ def choose_language(request: HttpRequest) -> HttpResponse:
     if isinstance(request.user, User):
         request.user.language = language
         request.user.save(update_fields=["language"])
-    if not url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure()):
-        back = "/"
-    return remember_language(redirect(back), language)
+    ours = url_has_allowed_host_and_scheme(back, {request.get_host()}, request.is_secure())
+    place = back if ours and back.startswith("/") else "/"
+    return remember_language(HttpResponseRedirect(place), language)
 
 
 def remember_language(response: Answer, language: str) -> Answer:

@@ -1,44 +1,16 @@
 """Whatever is sent to a page, it answers: no error of ours, no text that runs, nothing changed."""
 
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
 from marketplace.models import Company, User
-from resolution import cases, sweeps
-from resolution.models import Case, Rule
-from resolution.terms import Actor
+from resolution.models import Case
+from tests.access.fuzz import SCRIPT, Range, few_shots, forgotten
+from tests.access.test_policy import World
 from tests.people import MakePayment
-
-SCRIPT = "<script>alert(1)</script>"
-IN_EACH_FIELD = {
-    "nul": "a\0b",
-    "lone surrogate": "a\ud800b",
-    "huge whole": str(2**63),
-}
-IN_ALL_FIELDS = IN_EACH_FIELD | {
-    "script": SCRIPT,
-    "unknown": "frobnicate",
-    "long": "x" * 20_000,
-    "zero width": "\u200b\u200d\ufeff",
-    "white space": " \t\r\n\u00a0\u3000",
-    "template": "{{7*7}} {% now 'Y' %} {x.__class__} %s %(x)s",
-    "right to left": "abc\u202egnp.exe",
-    "line ends": "a\r\nBcc: everyone@example.com",
-    "emoji": "👩‍👩‍👧‍👦🏳️‍🌈",
-    "nothing": "",
-    "zero": "0",
-    "below zero": "-1",
-    "infinite": "1e309",
-    "no number": "NaN",
-    "a lot": "9" * 40,
-    "decimals": "1.005",
-    "other digits": "٣٤",
-    "a path": "../../etc/passwd",
-}
 
 
 def logged_in(user: User) -> Client:
@@ -59,112 +31,23 @@ def post(client: Client, address: str, fields: dict[str, Any]) -> Any:
     return client.post(address, urlencoded(fields), "application/x-www-form-urlencoded")
 
 
-Desk = tuple[Client, str, dict[str, Any]]
+def test_no_form_takes_anything_that_is_hostile_badly(world: World) -> None:
+    range_ = Range(world)
+    targets = list(range_.targets(every=False))
 
-
-@pytest.fixture
-def forms(
-    waiting_case: Case, make_payment: MakePayment, creator: Actor, buyer: Actor,
-    bea: User, cleo: User, sam: User, company: Company,
-) -> dict[str, Desk]:  # fmt: skip
-    """Every form: who sends it where, with values that it would take."""
-
-    def walked(*steps: tuple[str, Actor]) -> Case:
-        payment = make_payment(currency="JPY", amount_minor=1200)
-        case = cases.open_case(
-            payment, bea, reason="fraudulent", message="Not me at all.", asked_minor=1200
-        )
-        sweeps.advance([case.pk])
-        for step, actor in steps:
-            cases.take_step(case, step, actor, message="Why?")
-        return Case.objects.get(pk=case.pk)
-
-    asked = walked(("request_info", creator))
-    denied = walked(("deny", creator))
-    reviewed = walked(("deny", creator), ("appeal", buyer))
-    rule = Rule.objects.create(
-        company=company, name="Small ones", reasons=["fraudulent"], message="Sorry.", position=1
-    )
-    yen = make_payment(currency="JPY", amount_minor=1200)
-    at_beas, at_cleos, at_sams = map(logged_in, (bea, cleo, sam))
-
-    def hub(case: Case, act: str, **fields: Any) -> Desk:
-        address = reverse("hub-act", args=[case.public_id, act])
-        return at_beas, address, {"form_key": uuid4(), "version": case.version, **fields}
-
-    def admin(case: Case, act: str, **fields: Any) -> Desk:
-        address = reverse("admin:resolution_case_act", args=[case.public_id, act])
-        return at_sams, address, {"form_key": uuid4(), "version": case.version, **fields}
-
-    def respond(action: str) -> Desk:
-        address = reverse("dash-act", args=[waiting_case.public_id, "respond"])
-        return at_cleos, address, {
-            "form_key": uuid4(), "version": waiting_case.version, "action": action, "do": action,
-            "accept_message": "", "request_info_message": "Which?", "deny_message": "No.",
-            "uploads": "", "remove_upload": "",
-        }  # fmt: skip
-
-    a_rule = {
-        "name": "All", "reasons": "fraudulent", "maximum": "12", "currency": "USD", "product": "",
-        "message": "Sorry, {{ buyer_name }}.", "enabled": "on", "version": "1", "do": "",
-    }  # fmt: skip
-    return {
-        "open": (at_beas, reverse("hub-open-case", args=[yen.public_id]), {
-            "reason": "fraudulent", "ask": "part", "amount": "1000", "form_key": uuid4(),
-            "description": "It is not at all what I ordered from them.", "uploads": "",
-        }),
-        "reply": hub(asked, "reply", message="These.", uploads=""),
-        "comment": hub(asked, "comment", message="Also.", uploads="", remove_upload="x"),
-        "appeal": hub(denied, "appeal", message="But.", do=""),
-        "withdraw": hub(asked, "withdraw", message=""),
-        "accept a decision": hub(denied, "accept-decision"),
-        "accept": respond("accept"),
-        "ask": respond("request_info"),
-        "deny": respond("deny"),
-        "new rule": (at_cleos, reverse("dash-rule-new"), a_rule | {"company": company.public_id}),
-        "rule": (at_cleos, reverse("dash-rule", args=[rule.pk]), a_rule),
-        "decide": admin(
-            reviewed, "decide", outcome="refund", amount="1000", credits="", why="So.", note="",
-            looked_at="The payment", do="preview", fill="", shown_amount="1000",
-        ),
-        "staff ask": admin(reviewed, "ask", asks="buyer", message="Which?"),
-        "note": admin(reviewed, "note", message="Hm."),
-        "assign": (
-            at_sams, reverse("admin:resolution_case_assign", args=[reviewed.public_id]), {"seen": 0}
-        ),
-        "login": (Client(), "/login/", {"username": bea.email, "password": "x", "next": "/"}),
-        "reset": (Client(), "/password-reset/", {"email": bea.email}),
-    }  # fmt: skip
-
-
-FORMS = (
-    "open", "reply", "comment", "appeal", "withdraw", "accept a decision", "accept", "ask", "deny",
-    "new rule", "rule", "decide", "staff ask", "note", "assign", "login", "reset",
-)  # fmt: skip
-
-
-def test_no_form_takes_anything_that_is_hostile_badly(forms: dict[str, Desk]) -> None:
-    hostile = [
-        (name, field, kind, fields | {field: value})
-        for name, (_, _, fields) in forms.items()
-        for field in fields
-        for kind, value in IN_EACH_FIELD.items()
-    ] + [
-        (name, "all", kind, dict.fromkeys(fields, value))
-        for name, (_, _, fields) in forms.items()
-        for kind, value in IN_ALL_FIELDS.items()
+    wrong = [
+        range_.shoot(target, target.people[0], field, kind)
+        for target, field, kind in few_shots(targets, of_each=1)
     ]
 
-    answers = {
-        (name, field, kind): post(*forms[name][:2], sent) for name, field, kind, sent in hostile
-    }
-
-    assert [what for what, answer in answers.items() if answer.status_code >= 500] == []
-    assert [what for what, answer in answers.items() if SCRIPT.encode() in answer.content] == []
+    assert ([what for what in wrong if what], forgotten(targets)) == ([], [])
 
 
-def test_every_form_is_here(forms: dict[str, Desk]) -> None:
-    assert tuple(forms) == FORMS
+@pytest.mark.parametrize("place", ["12:30", "hub", "a:b:c", "//evil.example", "\x08//evil.example"])
+def test_a_language_leads_nowhere_by_name(db: None, place: str) -> None:
+    answer = post(Client(), "/language/", {"language": "de", "next": place})
+
+    assert (answer.status_code, answer["Location"]) == (302, "/")
 
 
 def test_hostile_words_are_kept_as_they_are(waiting_case: Case, bea: User, cleo: User) -> None:

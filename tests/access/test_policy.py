@@ -661,6 +661,7 @@ class World:
             "decide": self.escalated, "ask": self.escalated, "note": self.escalated,
             "decide,final": self.appealed, "comment,staff": self.escalated,
             "retry": self.failed, "credits": self.failed, "paid": self.failed,
+            "propose-retry": self.failed, "propose-credits": self.failed,
             "propose": self.escalated, "propose-paid": self.failed, "approve": self.proposed,
             "decline": self.proposed, "cancel-refund": self.planned,
         }.get(act, self.waiting)  # fmt: skip

@@ -13,6 +13,7 @@ from api.models import ApiToken
 from marketplace.models import Company, User
 from payments import credits
 from payments.models import CreditAdjustment, Payment
+from tests.access.fuzz import BAD, encoded
 from tests.accounts.conftest import (
     code,
     forget_attempts,
@@ -21,6 +22,8 @@ from tests.accounts.conftest import (
     log_in_fully,
     password_of,
 )  # fmt: skip
+
+FORM = "application/x-www-form-urlencoded"
 
 
 def hidden(page: Any) -> dict[str, str]:
@@ -169,3 +172,22 @@ def test_a_stranger_is_sent_to_the_login(db: None) -> None:
     answer = Client().post("/account/security/app/", {"confirm-of": "POST"})
 
     assert (answer.status_code, answer["Location"]) == (302, "/login/?next=/account/security/app/")
+
+
+def test_whatever_is_shown_instead_of_oneself_is_refused(
+    sam: User, adjustment: tuple[str, dict[str, str]]
+) -> None:
+    give_app(sam)
+    client = log_in_fully(sam)
+    let_pass(client, 31)
+    address, typed = adjustment
+    answers = {}
+
+    for kind, value in BAD.items():
+        for field in ("password", "code", "credential"):
+            forget_attempts()
+            sent = typed | {"confirm-of": "POST", f"confirm-{field}": value}
+            answers[kind, field] = client.post(address, encoded(sent).encode(), FORM).status_code
+
+    assert {what: status for what, status in answers.items() if status != 422} == {}
+    assert CreditAdjustment.objects.count() == 0

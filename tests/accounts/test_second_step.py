@@ -15,6 +15,7 @@ from api import tokens
 from marketplace import sealed
 from marketplace.models import User
 from resolution.models import Attachment, Case
+from tests.access.fuzz import BAD, encoded
 from tests.accounts.conftest import code, forget_attempts, give_app, log_in, log_in_fully
 from tests.people import make_user
 
@@ -53,6 +54,22 @@ def test_a_wrong_code_opens_nothing(bea: User, wrong: str) -> None:
     sent = client.post("/login/second-step/", {"code": wrong.encode("utf-8", "replace")})
 
     assert (sent.status_code, "_auth_user_id" in client.session) == (200, False)
+
+
+def test_whatever_is_sent_for_a_code_opens_nothing(bea: User) -> None:
+    give_app(bea)
+    client = Client()
+    log_in(client, bea)
+    kind, answers = "application/x-www-form-urlencoded", {}
+
+    for name, value in BAD.items():
+        for field in ("code", "credential"):
+            forget_attempts()
+            sent = encoded({field: value}).encode()
+            answers[name, field] = client.post("/login/second-step/", sent, kind).status_code
+
+    assert {what: status for what, status in answers.items() if status >= 400} == {}
+    assert "_auth_user_id" not in client.session
 
 
 def test_a_recovery_code_is_good_once(bea: User) -> None:
