@@ -102,11 +102,11 @@ def costs_at_most(job: str, ours: Side, floor: Side, goal: float, **more: object
 
 
 def say(**line: object) -> None:
-    """One line for one job: JSON, or a row of the table."""
+    """One line for one job: JSON, or a row of the table. What has no goal is `met=None`."""
     if AS_JSON:
         text = json.dumps(line)
     else:
-        met = "met" if line["met"] else "not met"
+        met = {"True": "met", "False": "not met", "None": "told"}[str(line["met"])]
         rest = {"job", "unit", "ours", "floor", "ratio", "goal", "met"}
         more = "  ".join(f"{name} {value}" for name, value in line.items() if name not in rest)
         text = (

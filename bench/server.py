@@ -16,8 +16,6 @@ from bench.measure import SMALL, prepare, say
 from bench.outbox import free_port, wait_for
 
 ROUNDS, SECONDS, CLIENTS = (3, 2.0, 4) if SMALL else (10, 5.0, 8)
-GOAL = 0.1
-"""No promise is made of it: a page of 25 rows with its queries is more than nothing."""
 
 
 def asked(port: int, address: str, cookie: str) -> float:
@@ -77,7 +75,7 @@ def main() -> None:
     ours, floor = median(pages[1:]), median(bares[1:])
     say(
         job="creator's list through gunicorn", unit="req/s", ours=round(ours), floor=round(floor),
-        ratio=round(ours / floor, 2), goal=f">= {GOAL}", met=ours / floor >= GOAL,
+        ratio=round(ours / floor, 2), goal="none", met=None,
     )  # fmt: skip
 
 
