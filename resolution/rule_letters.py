@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.utils.translation import gettext as _
 
-from marketplace.models import TeamMember
-from notifications import mail
+from notifications import company_letters, mail
 from notifications.models import Notification
 from notifications.outbox import Composed, one_line
 from resolution.models import Rule, RuleChange
@@ -16,33 +14,17 @@ HREF = "/dash/resolution-center/auto-respond/"
 
 
 def compose(notifications: Sequence[Notification]) -> dict[int, Composed | None]:
-    """The words of each message of this kind, by primary key.
-
-    None when the rule is on again or gone, or the reader no longer runs the company.
-    """
+    """The words of each message of this kind; None where the rule is on again or gone."""
     told = [message for message in notifications if message.kind == SWITCHED_OFF]
     if not told:
         return {}
-    changes = {
-        f"change_{change.pk}": change
-        for change in RuleChange.objects.filter(
-            pk__in={int(message.about.removeprefix("change_")) for message in told},
-            rule__enabled=False,
-        ).select_related("company")
-    }
-    runs_it = set(
-        TeamMember.objects.filter(
-            company__in={change.company_id for change in changes.values()},
-            user__in={message.recipient_id for message in told},
-            role__in=[TeamMember.Role.OWNER, TeamMember.Role.ADMIN],
-        ).values_list("company_id", "user_id")
+    changes = RuleChange.objects.filter(
+        pk__in={int(message.about.removeprefix("change_")) for message in told},
+        rule__enabled=False,
+    ).select_related("company")
+    return company_letters.compose(
+        told, {f"change_{change.pk}": change for change in changes}, _letter
     )
-    words: dict[int, Composed | None] = {}
-    for message in told:
-        change = changes.get(message.about)
-        runs = change and (change.company_id, message.recipient_id) in runs_it
-        words[message.pk] = _letter(change) if change and runs else None
-    return words
 
 
 def _letter(change: RuleChange) -> Composed:
@@ -58,6 +40,6 @@ def _letter(change: RuleChange) -> Composed:
         context,
         mail.Around(
             button_href=f"{settings.SITE_URL.rstrip('/')}{HREF}?company={company.public_id}",
-            why=_("You get this because you run %(company)s on %(platform)s.") % context,
+            why=company_letters.why(company),
         ),
     )

@@ -469,6 +469,15 @@ def test_a_rule_whose_refunds_fail_three_times_is_switched_off(rule: Rule, opene
     assert Event.objects.filter(step="refund_failed").count() == 3
 
 
+def test_its_owner_is_told_in_their_language(rule: Rule, opened: Open, cleo: User) -> None:
+    User.objects.filter(pk=cleo.pk).update(language="de")
+    test_a_rule_whose_refunds_fail_three_times_is_switched_off(rule, opened)
+
+    [(_, subject)] = told_of(rule)
+
+    assert "Regel" in subject
+
+
 def test_turned_on_again_there_is_nothing_left_to_tell(
     rule: Rule, opened: Open, later: Later
 ) -> None:
