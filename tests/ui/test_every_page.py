@@ -1,11 +1,11 @@
 """Every page there is, as everybody who may see it: axe finds nothing, and nothing is too wide.
 
 The pages are those of the policy table, which fails for an address that it does not know: a new
-page cannot be missed. They are fetched without a browser and laid before one. Those of the
-administration are looked at in tests/e2e.
+page cannot be missed. They are fetched without a browser, each shape once, and laid before one.
 """
 
 import gzip
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -37,6 +37,7 @@ SEEN_BY = {
     "": ("stranger", "buyer"),
     "hub": ("buyer", "other buyer"),
     "dash": ("owner", "support", "viewer", "other owner"),
+    "admin": ("agent", "finance", "party"),
 }
 """Who sees other pages than the rest: the others of a surface see the same as one of these."""
 
@@ -53,6 +54,17 @@ RUN = """async options => {
     rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 160)} ${node.failureSummary}`));
 }"""
 LOOKS = ((1280, "light", EVERYTHING), (390, "dark", COLOURS))
+STOCK = re.compile(r"/admin/(?!resolution/case/)(\w+/\w+/(\d+/(change|history)/|add/)?)?")
+STOCK_LOOKS = ((1280, "light", EVERYTHING), (390, "dark", EVERYTHING))
+"""The administration's own lists and forms are all of one make: each is looked at in one way."""
+STOCK_SEEN_BY: dict[tuple[str, bool], tuple[str, ...]] = {
+    ("GET", False): ("finance",),
+    ("GET", True): ("finance", "agent"),
+    ("POST", True): ("finance",),
+    ("POST", False): (),
+}
+"""Who they are looked at by: a method, and whether it is a form, which not all may send."""
+
 FITS = (1280, 640, 390, 320)
 """640 is a wide screen at 200 %, 320 the narrowest that there is."""
 
@@ -115,7 +127,8 @@ def shown(world: World, person: str, what: str, path: str, data: Any = None) -> 
 def every_page(world: World, surface: str) -> Iterator[Shown]:
     """Each page of a surface, and it again as somebody else or in another state if it is not alike.
 
-    What is made of parts that are seen elsewhere, each in the same place, is looked at there.
+    What is made of parts that are seen elsewhere, each in the same place, is looked at there: so
+    are most of the administration's own lists and histories, which are all of one make.
     """
     seen: set[tuple[str, str]] = set()
     laid: set[str] = set()
@@ -123,7 +136,8 @@ def every_page(world: World, surface: str) -> Iterator[Shown]:
         if found is None:
             continue
         parts = Parts(found.body.decode()).found
-        if found.name not in laid or not parts <= seen:
+        is_new = found.name not in laid and not is_stock(found.path)
+        if is_new or not parts <= seen:
             laid.add(found.name)
             seen |= parts
             yield found
@@ -138,7 +152,10 @@ def _answered(world: World, surface: str) -> Iterator[Shown | None]:
                 label = f"{name} {act}".strip()
                 path = NAMELESS.get(name) or reverse(name, args=world.args(label))
                 data: Any = {} if method == "POST" else None
-                for person in SEEN_BY[surface]:
+                people = SEEN_BY[surface]
+                if is_stock(path):
+                    people = STOCK_SEEN_BY[method, name.endswith(("_change", "_add"))]
+                for person in people:
                     yield shown(world, person, f"{method} {label}", path, data)
     pages = {"hub": "hub-case", "dash": "dash-case", "admin": "admin:resolution_case_change"}
     if surface in pages:
@@ -151,6 +168,11 @@ def _answered(world: World, surface: str) -> Iterator[Shown | None]:
         yield shown(world, "buyer", "GET nowhere", "/nowhere/")
 
 
+def is_stock(path: str) -> bool:
+    """One of the administration's own lists and forms."""
+    return STOCK.fullmatch(path) is not None
+
+
 class Screen:
     """A browser before which pages are laid; it never asks a server."""
 
@@ -159,14 +181,17 @@ class Screen:
         self.now: Shown | None = None
         self.complaints: list[str] = []
         self.weight: dict[str, int] = {}
+        self.stock = 0
+        self.examined = False
         page.route("**/*", self._answer)
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _said(self, said: Any) -> None:
-        """An answer of 4xx to the page itself is no complaint."""
-        if said.type == "error" and "the server responded with a status of 4" not in said.text:
-            self.complaints.append(said.text)
+        """An answer of 4xx to the page itself is no complaint, nor what axe does to the page."""
+        refused = "the server responded with a status of 4" in said.text
+        if said.type == "error" and not refused and not self.examined:
+            self.complaints.append(f"{self.now and self.now.what}: {said.text}")
 
     def _answer(self, route: Any) -> None:
         path = urlsplit(route.request.url).path
@@ -184,14 +209,19 @@ class Screen:
             route.fulfill(status=HTTPStatus.NO_CONTENT)
 
     def lay(self, shown: Shown) -> None:
-        self.now = shown
+        self.now, self.examined = shown, False
         self.page.goto(SITE + shown.path)
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the page that lies there."""
-        page = self.page
+        page, path = self.page, urlsplit(self.page.url).path
+        looks: Any = LOOKS
+        if is_stock(path):
+            self.stock += 1
+            looks = STOCK_LOOKS[self.stock % 2 :][:1]
+        self.examined = True
         page.evaluate(AXE)
-        for width, theme, options in LOOKS:
+        for width, theme, options in looks:
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             yield from page.evaluate(RUN, options)
