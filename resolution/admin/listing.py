@@ -51,7 +51,8 @@ class Row:
         case = self.case
         if case.state == State.APPEALED and case.first_decider_id == self.user.pk:
             return _("You can’t: you decided it")
-        if case.assigned_to is None:
+        left = case.state == State.APPEALED and case.assigned_to_id == case.first_decider_id
+        if case.assigned_to is None or left:
             return _("Unassigned") if case.waiting_on == STAFF else ""
         return _("You") if self.is_mine else case.assigned_to.name
 

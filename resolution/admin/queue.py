@@ -37,6 +37,9 @@ VIEWS = {
 }
 COUNTED_VIEWS = ("mine", "unassigned", "waiting")
 
+FREE = Q(assigned_to=None) | Q(state=State.APPEALED, assigned_to=F("first_decider"))
+"""Cases that nobody works on. Whoever decided one first had it, and may not decide its appeal."""
+
 WHY = {
     "denial": (_lazy("Buyer appealed a denial"), Q(review_reason=ReviewReason.DENIAL_APPEALED)),
     "creator-silent": (_lazy("Creator didn’t reply"), Q(review_reason=ReviewReason.CREATOR_SILENT)),
@@ -172,14 +175,18 @@ def _chosen(looking: Looking, user: User) -> "models.QuerySet[Case]":
     else:
         rows = Case.objects.needs_staff()
     if looking.view == "mine":
-        rows = rows.filter(assigned_to=user)
+        rows = rows.filter(_is_with(user))
     elif looking.view == "unassigned":
-        rows = rows.filter(assigned_to=None)
+        rows = rows.filter(FREE)
     if looking.why:
         rows = rows.filter(WHY[looking.why][1])
     if looking.band:
         rows = rows.alias(units=whole_units()).filter(BANDS[looking.band][1])
     return rows
+
+
+def _is_with(user: User) -> Q:
+    return Q(assigned_to=user) & ~Q(state=State.APPEALED, first_decider=user)
 
 
 def _found(text: str) -> "models.QuerySet[Case]":
@@ -206,8 +213,8 @@ def counts(user: User) -> dict[str, Any]:
         .alias(units=whole_units())
         .aggregate(
             waiting=Count("pk"),
-            mine=Count("pk", filter=Q(assigned_to=user)),
-            unassigned=Count("pk", filter=Q(assigned_to=None)),
+            mine=Count("pk", filter=_is_with(user)),
+            unassigned=Count("pk", filter=FREE),
             late=Count("pk", filter=Q(due_at__lt=now)),
             oldest=Min("clock_started_at"),
             **of_kind,
@@ -221,7 +228,7 @@ def take_next(user: User) -> Case | None:
 
     Two who press at once get two cases: whoever comes second finds the row no longer free.
     """
-    rows = Case.objects.needs_staff().filter(assigned_to=None, frozen_at=None)
+    rows = Case.objects.needs_staff().filter(FREE, frozen_at=None)
     rows = rows.exclude(buyer=user).exclude(company__members__user=user)
     rows = rows.exclude(state=State.APPEALED, first_decider=user).exclude(proposed_by=user)
     if user.staff_role != User.StaffRole.FINANCE:
@@ -231,7 +238,7 @@ def take_next(user: User) -> Case | None:
             small |= Q(currency=currency, asked_minor__lte=limit)
         rows = rows.filter(small, proposed_by=None).exclude(money=Money.FAILED)
     for case in rows.order_by("due_at", "pk")[:PAGE]:
-        if assign(case, user, by=user, seen=None):
+        if assign(case, user, by=user, seen=case.assigned_to_id):
             return case
     return None
 

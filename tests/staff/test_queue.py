@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from marketplace.models import TeamMember, User
 from resolution import cases
+from resolution.admin.queue import counts
 from resolution.models import Case
 from resolution.terms import Actor, Party
 from tests.conftest import Later
@@ -176,6 +177,22 @@ def test_the_next_one_is_never_one_that_i_may_not_decide(
     assert [answer["Location"] for answer in answers] == [QUEUE, page_of(appealed), QUEUE]
     assert now_at(large).assigned_to is None
     assert now_at(appealed).assigned_to == abe
+
+
+def test_an_appeal_is_no_longer_with_whoever_decided_first(
+    at_sams: Client, at_adas: Client, sam: User, ada: User, appealed: Case
+) -> None:
+    first = now_at(appealed).first_decider
+    assert first == sam
+    Case.objects.filter(pk=appealed.pk).update(assigned_to=sam)
+
+    mine, free = (counts(sam)["mine"], counts(ada)["unassigned"])
+    answers = [client.post(f"{QUEUE}take-next/")["Location"] for client in (at_sams, at_adas)]
+
+    assert (mine, free) == (0, 1)
+    assert answers == [QUEUE, page_of(appealed)]
+    assert now_at(appealed).assigned_to == ada
+    assert (counts(ada)["mine"], counts(ada)["unassigned"]) == (1, 0)
 
 
 def test_a_case_is_taken_once_when_two_press_at_once(
