@@ -38,7 +38,7 @@ pytestmark = pytest.mark.django_db
 def _read_anew(settings: Settings) -> Iterator[None]:
     settings.METRICS_TOKENS = [TOKEN]
     metrics.collected.kept_until = 0
-    tally._valkey(settings.REDIS_URL).delete(tally.KEY)
+    tally.valkey(settings.REDIS_URL).delete(tally.KEY)
     yield
     metrics.collected.kept_until = 0
 
