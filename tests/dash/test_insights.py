@@ -179,7 +179,7 @@ def test_the_page_says_how_it_counts_and_draws_each_chart_beside_its_table(
         assert re.search(rf'<title id="{title}">[^<]+</title><desc id="{text}">[^<]+</desc>', html)
     assert (len(pictured), html.count("Show as a table"), html.count("<figure")) == (2, 4, 4)
     assert " style=" not in html
-    assert len(queries) == 9  # session, person, teams, five of figures, the menu's counts
+    assert len(queries) == 8  # session, person, teams with the menu's counts, five of figures
 
 
 def test_figures_are_a_company_s_own(
