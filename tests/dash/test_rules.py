@@ -560,5 +560,5 @@ def test_a_dry_run_costs_a_fixed_number_of_queries(
     with CaptureQueriesContext(connection) as queries:
         dash.get(address(rule))
 
-    # session, person, rule, teams, counts for the menu, products, the other rules, the cases
+    # session, person, rule, teams with the menu's counts, products, the other rules, the cases
     assert len(queries) == 7

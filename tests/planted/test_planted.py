@@ -61,8 +61,8 @@ def never_mind_the_bank(refund: Refund, *more: Any) -> bool:
         payments.update(chargeback=bank)
 
 
-def grant_again(payment: Payment, amount_minor: int, *, key: str, cause: str, note: str) -> Any:
-    return grant(payment, amount_minor, key=uuid.uuid4().hex, cause=cause, note=note)
+def grant_again(payment: Payment, amount_minor: int, *, key: str, **terms: Any) -> Any:
+    return grant(payment, amount_minor, key=uuid.uuid4().hex, **terms)
 
 
 def keep_the_reservation(refund: Refund, before: str, after: str) -> None:
