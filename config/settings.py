@@ -70,8 +70,8 @@ MAX_FILE_BYTES = env.whole("MAX_FILE_BYTES", 25 * 2**20, least=1)
 MAX_UNSENT_FILES = env.whole("MAX_UNSENT_FILES", 20, least=3)  # of one person, in a day
 # Who looks for viruses in files. Without one they are passed on as soon as they are taken.
 CLAMD = env.socket("CLAMD_URL", 3310)
-# How long files are kept once their case is closed, 0 for ever. Banks ask for up to 540 days.
 FILE_LINK_SECONDS = env.whole("FILE_LINK_SECONDS", 300, least=1)  # how long a file's link works
+# How long files are kept once their case is closed, 0 for ever. Banks ask for up to 540 days.
 EVIDENCE_KEPT_DAYS = env.whole("EVIDENCE_KEPT_DAYS", 540)
 # Whether messages and files of a person who is erased go as well.
 ERASE_WORDS = env.flag("ERASE_WORDS", True)
